@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 # %% auto #0
-__all__ = ['OUTSIDE', 'METRICS', 'AVERAGES', 'Metric', 'NOTHING', 'Counts', 'ratio', 'Score', 'score_of', 'mean_score', 'Tally',
-           'Confusion', 'confusion_of', 'integers', 'span_columns', 'align_spans', 'report_table', 'check_metric',
-           'Result', 'report_text', 'summarize', 'LabelCounts', 'label_ids', 'count_pairs', 'TokenCounts', 'SpanCounts']
+__all__ = ['OUTSIDE', 'METRICS', 'AVERAGES', 'NOTHING', 'Counts', 'ratio', 'Score', 'scores_of', 'mean_score', 'Tally',
+           'Confusion', 'confusion_of', 'integers', 'span_columns', 'align_spans', 'report_table', 'report_text',
+           'check_metric', 'Result', 'summarize', 'LabelCounts', 'label_ids', 'count_pairs', 'TokenCounts',
+           'SpanCounts']
 
 # %% ../nbs/19_evaluation.ipynb #ratio
 def ratio(
@@ -38,15 +39,16 @@ class Score(NamedTuple):
     support: int = 0  # Gold labels
 
 
-def score_of(
-    hits: int,  # Points where gold and prediction agree
-    predicted: int,  # Points predicted
-    gold: int,  # Points in the gold
-) -> Score:  # The three scores
-    "Score one label, or all labels pooled"
-    f1 = ratio(2 * hits, predicted + gold)
+def scores_of(
+    hits: ArrayLike,  # (k,), points where gold and prediction agree
+    predicted: ArrayLike,  # (k,), points predicted to be so
+    gold: ArrayLike,  # (k,), points that are so
+) -> list[Score]:  # One score for each of the k
+    "Score k labels by their counts"
+    both = np.add(predicted, gold)
     precision, recall = ratio(hits, predicted), ratio(hits, gold)
-    return Score(float(precision), float(recall), float(f1), int(gold))
+    columns = (precision, recall, ratio(np.multiply(hits, 2), both), np.asarray(gold))
+    return [Score(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
 
 def mean_score(
@@ -56,8 +58,9 @@ def mean_score(
     "Average scores over labels; zeros where there is nothing to weigh"
     weight = np.asarray(weights, dtype=float)
     columns = np.asarray([s[:3] for s in scores], dtype=float).reshape(-1, 3).T
-    means = [float(ratio((column * weight).sum(), weight.sum())) for column in columns]
-    return Score(*means, support=sum(s.support for s in scores))
+    total = weight.sum()
+    p, r, f1 = (float(ratio((column * weight).sum(), total)) for column in columns)
+    return Score(p, r, f1, sum(s.support for s in scores))
 
 # %% ../nbs/19_evaluation.ipynb #tally
 @dataclass(frozen=True, eq=False)
@@ -75,13 +78,14 @@ class Tally:
     @property
     def by_label(self) -> dict[str, Score]:
         "One score for each label"
-        counts = zip(self.hits, self.predicted, self.gold, strict=True)
-        return dict(zip(self.labels, (score_of(*c) for c in counts), strict=True))
+        scores = scores_of(self.hits, self.predicted, self.gold)
+        return dict(zip(self.labels, scores, strict=True))
 
     @property
     def micro(self) -> Score:
         "Score of the pooled counts"
-        return score_of(self.hits.sum(), self.predicted.sum(), self.gold.sum())
+        counts = (self.hits, self.predicted, self.gold)
+        return scores_of(*([count.sum()] for count in counts))[0]
 
     @property
     def macro(self) -> Score:
@@ -174,7 +178,7 @@ def integers(
         raise ValueError(f"{what} must be one row of integers, not {shape}")
     return array.astype(np.int64)
 
-
+# %% ../nbs/19_evaluation.ipynb #span-columns
 def span_columns(
     spans: Sequence[ArrayLike],  # Columns: sentence, start, stop, label
     side: str,  # `gold` or `predicted`, for the error message
@@ -212,9 +216,8 @@ def align_spans(
     right = np.intersect1d(gold_keys, predicted_keys, assume_unique=True)
     missed = np.setdiff1d(gold_keys, right, assume_unique=True)
     wrong = np.setdiff1d(predicted_keys, right, assume_unique=True)
-    _, i, j = np.intersect1d(
-        *map(_places, (missed, wrong), (k, k)), return_indices=True
-    )
+    places, others = _places(missed, k), _places(wrong, k)
+    _, i, j = np.intersect1d(places, others, assume_unique=True, return_indices=True)
     facing = np.full(len(missed), -1)
     facing[i] = wrong[j] % k
     extra = np.delete(wrong, j) % k
@@ -259,17 +262,31 @@ def report_table(
             table += line(name, score)
     return table
 
+# %% ../nbs/19_evaluation.ipynb #report-text
+NOTHING = "Nothing to score: no gold label and no prediction is there to compare.\n"
+
+
+def report_text(
+    tally: Tally,  # Counts for each label
+    averages: Mapping[str, Score],  # The rows below the labels
+) -> str:  # Three scores, then the table
+    "Write the report for people"
+    text = f"\nResults:\n- F-score (micro) {round(tally.micro.f1, 4)}"
+    text += f"\n- F-score (macro) {round(tally.macro.f1, 4)}"
+    text += f"\n- Accuracy {round(tally.accuracy, 4)}\n\n"
+    if not tally.points:
+        return text + NOTHING
+    accuracy = tally.accuracy if tally.complete else None
+    return text + "By class:\n" + report_table(tally.by_label, averages, accuracy)
+
 # %% ../nbs/19_evaluation.ipynb #check-metric
-Metric = tuple[str, str]
-
-
 def check_metric(
     metric: Sequence[str],  # Row and column of a report, or `accuracy`
     labels: Iterable[str],  # Labels that have a row
-) -> Metric:  # Row and column
-    "Look up what a metric means; raises `ValueError` if no report holds it"
+) -> tuple[str, str] | str:  # The same, to look up
+    "Check that a report holds `metric`; raises `ValueError` otherwise"
     if metric == "accuracy":
-        return ("micro avg", "accuracy")
+        return "accuracy"
     rows = [*AVERAGES, *(label for label in labels if label != OUTSIDE)]
     if not isinstance(metric, str) and len(metric) == 2:
         row, column = metric
@@ -313,23 +330,6 @@ class Result:
         return self.detailed_results
 
 # %% ../nbs/19_evaluation.ipynb #summarize
-NOTHING = "Nothing to score: no gold label and no prediction is there to compare.\n"
-
-
-def report_text(
-    tally: Tally,  # Counts for each label
-    averages: Mapping[str, Score],  # The rows below the labels
-) -> str:  # Three scores, then the table
-    "Write the report for people"
-    text = f"\nResults:\n- F-score (micro) {round(tally.micro.f1, 4)}"
-    text += f"\n- F-score (macro) {round(tally.macro.f1, 4)}"
-    text += f"\n- Accuracy {round(tally.accuracy, 4)}\n\n"
-    if not tally.points:
-        return text + NOTHING
-    accuracy = tally.accuracy if tally.complete else None
-    return text + "By class:\n" + report_table(tally.by_label, averages, accuracy)
-
-
 def summarize(
     tally: Tally,  # Counts for each label
     labels: Iterable[str],  # Every label that may name a metric
@@ -339,7 +339,7 @@ def summarize(
     extra: Mapping[str, Score] | None = None,  # More rows below the averages
 ) -> Result:  # Scores, text and main score
     "Turn counts into scores and a report; raises `ValueError` on an unknown metric"
-    row, column = check_metric(main_evaluation_metric, [*labels, *(extra or {})])
+    key = check_metric(main_evaluation_metric, [*labels, *(extra or {})])
     averages = dict(
         zip(AVERAGES, (tally.micro, tally.macro, tally.weighted), strict=True)
     )
@@ -355,8 +355,9 @@ def summarize(
         (name, metric): report[name][metric] for name in averages for metric in METRICS
     }
     scores |= {"accuracy": tally.accuracy, "loss": float(loss)}
-    main = report.get(row, {}).get(column, 0.0)
-    main = tally.accuracy if column == "accuracy" else main
+    main = tally.accuracy
+    if key != "accuracy":
+        main = report.get(key[0], {}).get(key[1], 0.0)
     text = report_text(tally, averages)
     return Result(main, text, report, scores, confusion)
 
@@ -450,7 +451,7 @@ class TokenCounts(LabelCounts):
         if len(there) != len(found):
             sizes = f"{len(there)} gold ids and {len(found)} predicted ids"
             raise ValueError(f"{sizes} do not pair up")
-        self.cells += count_pairs(there, found, len(self.labels))
+        self.cells.update(count_pairs(there, found, len(self.labels)))
 
 
 class SpanCounts(LabelCounts):
@@ -465,4 +466,4 @@ class SpanCounts(LabelCounts):
         aligned = align_spans(gold, predicted)
         sides = zip(aligned, ("gold", "predicted"), strict=True)
         there, found = (label_ids(ids, self.labels, side) for ids, side in sides)
-        self.cells += count_pairs(there, found, len(self.labels))
+        self.cells.update(count_pairs(there, found, len(self.labels)))

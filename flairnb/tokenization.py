@@ -118,7 +118,7 @@ _AFTER_BLANK, _BEFORE_BLANK = rf"(?<![^{BLANK}])", rf"(?![^{BLANK}])"
 # %% ../nbs/02_tokenization.ipynb #word-pattern
 _LETTER = rf"[^\W_{_CJK}]"
 _FIRST = rf"[^\W_{_CJK}\p{{M}}\p{{Default_Ignorable_Code_Point}}]"
-_PLAIN = rf"{_FIRST}{_LETTER}*+(?=[\s,;)]|\Z)"  # no joiner, no dot: most words
+_PLAIN = rf"{_FIRST}{_LETTER}*+(?=[\s;)]|,\s|\Z)"  # no joiner, no dot: most words
 _WORD = rf"""
 {_FIRST}{_LETTER}*+
 (?: (?: [-\u00AD\u2010\u2011.{APOSTROPHES}]   # well-known, example.org, O'Neill
@@ -145,7 +145,7 @@ _ADDRESS = rf"""
 
 # %% ../nbs/02_tokenization.ipynb #emoticon-pattern
 _EMOTICON = rf"""
-  {_AFTER_BLANK}(?:[:;=8xX][-o^'’]?[DPpOo3]|\^_*+\^)(?!\w)
+  {_AFTER_BLANK}(?:[:;=][-o^'’]?[DPpOo]|:3|\^_*+\^)(?!\w)
 | [:;=][-o^'’]?(?:\)++|\(++|[\]\[/\\|*])(?!\w)
 | <3(?!\w)
 """
@@ -190,10 +190,11 @@ ABBREVIATIONS = frozenset(_MID_LINE.split())
 
 _SHORT = regex.compile(r"(?:\p{L}{1,3}+\.)++\p{L}{1,3}+|\p{Lu}")  # U.S  p.m  J
 _MONTH = regex.compile(r"J[aä]n|Feb|M[aäá]|A[pbu][rg]|Ju[nl]|Sep|O[ck]t|Nov|De[cz]")
-_CLOSERS = r"[\"'’”»)\]}]{0,8}+"
-_LINE_END = regex.compile(rf"{_CLOSERS}[^\S\n]*+(?:\n|\Z)")
+_CLOSERS = "\"'’”»)\\]}"
+_LINE_END = regex.compile(rf"[{_CLOSERS}[:blank:]]*+(?:\n|\Z)")
+_FACE = regex.compile(rf"{_EMOTICON}|\p{{Extended_Pictographic}}", regex.X)
 _NEXT = regex.compile(
-    rf"{_CLOSERS}[{BLANK}]++[\"'“‘(\[«¿¡]{{0,3}}+(?P<first>\S)", regex.S
+    rf"[{_CLOSERS}]{{0,8}}+[{BLANK}]++[\"'“‘(\[«¿¡]{{0,3}}+(?P<first>\S)"
 )
 
 # %% ../nbs/02_tokenization.ipynb #ends-sentence
@@ -209,7 +210,7 @@ def ends_sentence(
     if following is None or following["first"].islower():
         return False
     if not following["first"].isalnum():
-        return False
+        return _FACE.match(text, following.start("first")) is not None
     word = text[start : end - 1]
     if word.isdigit():  # "1. Flour" at the start of a line, "3. Mai"
         line_start = not text[max(0, start - 200) : start].rpartition("\n")[2].strip()
@@ -323,7 +324,7 @@ def tokenizer_from(
         return SpaceTokenizer()
     if isinstance(use_tokenizer, Tokenizer):
         return use_tokenizer
-    if isinstance(use_tokenizer, type) and issubclass(use_tokenizer, Tokenizer):
+    if isinstance(use_tokenizer, type):
         name = use_tokenizer.__name__
         raise TypeError(
             f"use_tokenizer is the class {name}; pass an instance, {name}()"

@@ -96,7 +96,7 @@ class SentenceTable:
 
 
 class _Place(NamedTuple):
-    "Where a sentence stands: it reports changes to its table and asks it for neighbours"
+    "Where a sentence stands: the way from it back to its table"
 
     table: SentenceTable
     row: int
