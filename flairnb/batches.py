@@ -16,7 +16,7 @@ from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['POOL', 'Batch', 'by_length', 'epoch_order', 'iterate']
+__all__ = ['POOL', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
 
 # %% ../nbs/09_batches.ipynb #batch
 class Batch:
@@ -90,6 +90,14 @@ def by_length(
     "Batches of like length, the longest first, for prediction"
     order = np.argsort(-lengths, kind="stable")
     return _cut(order, batch_size)
+
+
+def plain_order(
+    count: int,  # How many sentences there are
+    batch_size: int,  # Sentences in a batch
+) -> list[np.ndarray]:  # Places of the sentences of each batch
+    "Batches in the order of the dataset"
+    return _cut(np.arange(count), batch_size)
 
 
 def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+Counts = TypeVar("Counts", bound="LabelCounts")
+
 # %% auto #0
-__all__ = ['OUTSIDE', 'METRICS', 'AVERAGES', 'NOTHING', 'Counts', 'ratio', 'Score', 'scores_of', 'mean_score', 'Tally',
+__all__ = ['Counts', 'OUTSIDE', 'METRICS', 'AVERAGES', 'NOTHING', 'ratio', 'Score', 'scores_of', 'mean_score', 'Tally',
            'Confusion', 'confusion_of', 'integers', 'span_columns', 'align_spans', 'report_table', 'report_text',
            'check_metric', 'Result', 'summarize', 'LabelCounts', 'label_ids', 'count_pairs', 'TokenCounts',
            'SpanCounts']
@@ -142,8 +144,7 @@ class Confusion:
 def confusion_of(
     labels: Sequence[str],  # Names of the k ids
     cells: Mapping[int, int],  # From number of a pair to its count
-    exclude_labels: Iterable[str]
-    | None = None,  # Gold labels whose points are left out
+    exclude_labels: Iterable[str] | None = None,  # Gold labels to leave out
 ) -> Confusion:  # Pairs, with the labels in the order of the report
     "Order the labels by frequency, and drop the points with an excluded gold label"
     names = [*labels, OUTSIDE]
@@ -362,9 +363,6 @@ def summarize(
     return Result(main, text, report, scores, confusion)
 
 # %% ../nbs/19_evaluation.ipynb #label-counts
-Counts = TypeVar("Counts", bound="LabelCounts")
-
-
 class LabelCounts:
     "Counts of gold and predicted labels that meet"
 

@@ -127,7 +127,7 @@ _WORD = rf"""
     ) {_LETTER}++
   | \p{{No}}++                                # m²
 )*+
-(?: \.(?![.!?]) | (?<=[sS])['’]{_BEFORE_BLANK} )?+    # Mr. students'
+(?: \.(?![.!?\p{{M}}]) | (?<=[sS])['’]{_BEFORE_BLANK} )?+    # Mr. students'
 """
 
 # %% ../nbs/02_tokenization.ipynb #address-pattern
@@ -150,7 +150,7 @@ _EMOTICON = rf"""
 | <3(?!\w)
 """
 _CLITIC = rf"""
-{_AFTER_BLANK}
+(?<![^{BLANK}.])
 (?:[{APOSTROPHES}](?i:s|ll|re|ve|d|m|t)|(?i:n)[{APOSTROPHES}](?i:t))
 {_BEFORE_BLANK}
 """
@@ -160,12 +160,13 @@ _CHARACTER = r"""
   \p{Han}\p{M}*+
 | (?:[\p{Hiragana}ー]\p{M}*+)++
 | (?:[\p{Katakana}ーｰﾞﾟ]\p{M}*+)++
-| (?=[\p{Extended_Pictographic}\p{Regional_Indicator}])\X
+| \p{Regional_Indicator}{1,2}+\p{M}*+
+| (?=\p{Extended_Pictographic})\X
 """
 
 # %% ../nbs/02_tokenization.ipynb #mark-pattern
 _MARK = rf"""
-  [.!?]{{2,}}+
+  [.!?]{{2,}}+\p{{M}}*+
 | (?P<same>[^{BLANK}\p{{Ps}}\p{{Pe}}\p{{Pi}}\p{{Pf}}"])(?P=same)*+\p{{M}}*+
 | [^{BLANK}]\p{{M}}*+
 """

@@ -18,8 +18,8 @@ from .sentence import TOKEN, Layer, Sentence
 from ..foundation import current_seed, logger
 
 # %% auto #0
-__all__ = ['Split', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'SentenceDataset', 'count_labels', 'sample',
-           'Corpus', 'token_places', 'split_statistics', 'label_dictionary', 'UnseenLabel', 'unseen_labels']
+__all__ = ['Split', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'SentenceDataset', 'union', 'count_labels',
+           'sample', 'Corpus', 'token_places', 'split_statistics', 'label_dictionary', 'UnseenLabel', 'unseen_labels']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -289,6 +289,19 @@ class SentenceDataset(Sequence[Sentence]):
 
     def __repr__(self) -> str:
         return f"{len(self)} sentences, {int(self.lengths.sum())} tokens"
+
+# %% ../../nbs/04_corpus.ipynb #union
+def union(
+    first: SentenceDataset,  # Some sentences
+    second: SentenceDataset,  # Some more
+) -> SentenceDataset:  # Both, in this order
+    "One dataset of two, in one table"
+    first, second = first.current(), second.current()
+    if first.table is second.table:
+        rows = np.concatenate([first.rows, second.rows])
+        return SentenceDataset(first.table, rows)
+    rows = np.concatenate([first.rows, second.rows + len(first.table)])
+    return SentenceDataset(join_tables(first.table, second.table), rows)
 
 # %% ../../nbs/04_corpus.ipynb #count-labels
 def count_labels(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ..data.labels import unknown_item
 from ..data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['EMBEDDING_CLASSES', 'Embeddings', 'TokenEmbeddings', 'DocumentEmbeddings', 'WordNumbers', 'describe', 'build',
-           'StackedEmbeddings']
+__all__ = ['EMBEDDING_CLASSES', 'Made', 'Embeddings', 'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings', 'TableMemory',
+           'WordNumbers', 'describe', 'build', 'StackedEmbeddings']
 
 # %% ../../nbs/12_embeddings.ipynb #embeddings
 EMBEDDING_CLASSES: dict[str, type[Embeddings]] = {}  # what a model file may name
@@ -53,6 +53,10 @@ class Embeddings(nn.Module, ABC):
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; most embeddings need not"
+
+    def get_names(self) -> list[str]:
+        "Names under which sentences keep the vectors"
+        return [self.name]
 
     @property
     def device(self) -> torch.device:
@@ -91,32 +95,78 @@ class DocumentEmbeddings(Embeddings):
         for sentence, vector in zip(sentences, vectors, strict=True):
             sentence.set_embedding(self.name, vector)
 
-# %% ../../nbs/12_embeddings.ipynb #word-numbers
-class WordNumbers:
-    "Translates the strings of a table into an embedding's own numbers, once"
+# %% ../../nbs/12_embeddings.ipynb #distinct-strings
+def distinct_strings(
+    table: SentenceTable,  # Sentences
+    field: str = "text",  # `text`, or a layer of token labels
+) -> tuple[list[str], np.ndarray]:  # Strings, and which of them each token has
+    "What stands on the tokens; the first string is the one for padding: `` or `O`"
+    column = table.words if field == "text" else table.token_layers.get(field)
+    if column is None:
+        column = np.zeros(len(table.words), dtype=np.int32)
+    used = np.bincount(column, minlength=1) > 0
+    used[0] = True
+    known = table.strings.strings
+    strings = [known[number] for number in np.flatnonzero(used).tolist()]
+    strings[0] = "" if field == "text" else "O"
+    places = np.cumsum(used, dtype=np.int32) - 1  # of a string's number in the list
+    return strings, places[column]
 
-    def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[SentenceTable, Tensor]
+# %% ../../nbs/12_embeddings.ipynb #table-memory
+Made = TypeVar("Made")
+
+
+class TableMemory(Generic[Made]):
+    "Keeps what was made from each table for as long as the table lives"
+
+    def __init__(
+        self,
+        field: str = "text",  # `text`, or a layer of token labels
+    ) -> None:
+        self.field = field
+        self.clear()
+
+    def clear(self) -> None:
+        "Forget everything"
+        self._known: weakref.WeakKeyDictionary[SentenceTable, tuple[Any, Made]]
         self._known = weakref.WeakKeyDictionary()
+
+    def get(
+        self,
+        table: SentenceTable,  # Sentences
+        make: Callable[[list[str], np.ndarray], Made],  # From `distinct_strings`
+    ) -> Made:  # What it returned, now or the last time
+        "What `make` makes of the table; made again if the layer was replaced"
+        layer = table.token_layers.get(self.field)
+        found = self._known.get(table)
+        if found is None or found[0] is not layer:
+            made = make(*distinct_strings(table, self.field))
+            found = self._known[table] = layer, made
+        return found[1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TableMemory[Made]:
+        return type(self)(self.field)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field,)
+
+# %% ../../nbs/12_embeddings.ipynb #word-numbers
+class WordNumbers(TableMemory[tuple[np.ndarray, int]]):
+    "Translates the strings of a table into an embedding's own numbers, once"
 
     def of(
         self,
         batch: Batch,  # Sentences
-        translate: Any,  # Function from a list of strings to numbers, (strings,)
-    ) -> Tensor:  # Numbers of the words, (b, t) int64; string "" stands in the padding
+        translate: Callable[[list[str]], Any],  # From strings to numbers, (strings,)
+    ) -> Tensor:  # Numbers of the words, (b, t) int64; "" (or `O`) is the padding's
         "Numbers of all words of a batch"
-        table = batch.table
-        found = self._known.get(table)
-        if found is None or len(found) != len(table.strings):
-            numbers = np.asarray(translate(table.strings.strings), dtype=np.int64)
-            found = self._known[table] = torch.from_numpy(numbers)
-        return found[batch.words.cpu()].to(batch.device)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> WordNumbers:
-        return WordNumbers()
+        def make(strings: list[str], places: np.ndarray) -> tuple[np.ndarray, int]:
+            found = np.asarray(translate(strings), dtype=np.int32)
+            return found[places], int(found[0])
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return WordNumbers, ()
+        column, padding = self.get(batch.table, make)
+        return batch.take(column, padding)
 
 # %% ../../nbs/12_embeddings.ipynb #configs
 def describe(
@@ -166,6 +216,11 @@ class StackedEmbeddings(TokenEmbeddings):
         for part in self.embeddings:
             part.prepare(tables)  # type: ignore[operator]
 
+    def get_names(self) -> list[str]:
+        "Names under which sentences keep the vectors of the parts, in their order"
+        parts = enumerate(self.embeddings)
+        return [f"{number}-{part.name}" for number, part in parts]
+
     def config(self) -> dict[str, Any]:
         "The parts in their order"
         return {"embeddings": [describe(part) for part in self.embeddings]}  # type: ignore[arg-type]
@@ -178,8 +233,7 @@ class StackedEmbeddings(TokenEmbeddings):
     def embed(self, sentences: Sentence | Sequence[Sentence]) -> list[Sentence]:
         "Compute the vectors of every part and keep them under its name"
         many = [sentences] if isinstance(sentences, Sentence) else list(sentences)
-        for number, part in enumerate(self.embeddings):
+        for name, part in zip(self.get_names(), self.embeddings, strict=True):
             for sentence in part.embed(many):  # type: ignore[operator]
-                matrix = sentence._embeddings.pop(part.name)
-                sentence.put_embedding(f"{number}-{part.name}", matrix)
+                sentence.put_embedding(name, sentence._embeddings.pop(part.name))
         return many
