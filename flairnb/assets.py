@@ -236,7 +236,6 @@ def _stream(
 ) -> None:
     "Append to a file what a server sends; raises `OSError` if the line breaks"
     from pooch import HTTPDownloader
-    from tqdm.auto import tqdm
 
     with open(part, "ab") as file:
         headers = {"Accept-Encoding": "identity"}
@@ -248,9 +247,7 @@ def _stream(
                 file.truncate(0)
 
         load = HTTPDownloader(
-            progressbar=tqdm(desc=part.stem, unit="B", unit_scale=True)
-            if progress
-            else False,
+            progressbar=progress,
             chunk_size=1 << 16,
             headers=headers,
             hooks={"response": start_over},
@@ -331,7 +328,7 @@ def download(
         os.replace(part, target)
         _sync_folder(target.parent)
 
-# %% ../nbs/05_assets.ipynb #from-server
+# %% ../nbs/05_assets.ipynb #manifest-of
 def _manifest_of(mirror: str, folder: Path) -> None:
     "Bring the manifest of a server up to date in `folder`"
     from pooch import HTTPDownloader
@@ -349,7 +346,7 @@ def _manifest_of(mirror: str, folder: Path) -> None:
         with atomic_write(folder / "manifest.json") as file:
             file.write(buffer.getvalue())
 
-
+# %% ../nbs/05_assets.ipynb #from-mirror
 def _from_mirror(mirror: str, asset: Asset, progress: bool) -> Path:
     "Take a file from a folder or a server; raises `OSError` if it is missing or wrong"
     folder = _mirror_folder(mirror)
@@ -366,8 +363,25 @@ def _from_mirror(mirror: str, asset: Asset, progress: bool) -> Path:
             f"{mirror.rstrip('/')}/{quote(asset.name)}", target, expected, progress
         )
     except WrongFileError as error:
-        raise error if note else _undeclared(error, asset.name) from error
+        if note:
+            raise
+        raise _undeclared(error, asset.name) from None
     _report(asset, mirror, note)
+    return target
+
+# %% ../nbs/05_assets.ipynb #from-cache
+def _from_cache(target: Path, asset: Asset) -> Path:
+    "Take a file from the cache; raises `OSError` if it is missing or wrong"
+    if not target.is_file():
+        raise FileNotFoundError("the file is not there")
+    if reason := mismatch(target, asset):
+        raise WrongFileError(reason)
+    return target
+
+
+def _from_address(address: str, target: Path, asset: Asset, progress: bool) -> Path:
+    "Load a file into the cache; raises `OSError` if that fails"
+    download(address, target, asset, progress)
     return target
 
 # %% ../nbs/05_assets.ipynb #fetch
@@ -397,18 +411,3 @@ def fetch(
                 logger.warning("%s is not used: %s", place, error)
     error_type = OfflineError if is_offline() else AssetError
     raise error_type(_explain(asset, tried))
-
-
-def _from_cache(target: Path, asset: Asset) -> Path:
-    "Take a file from the cache; raises `OSError` if it is missing or wrong"
-    if not target.is_file():
-        raise FileNotFoundError("the file is not there")
-    if reason := mismatch(target, asset):
-        raise WrongFileError(reason)
-    return target
-
-
-def _from_address(address: str, target: Path, asset: Asset, progress: bool) -> Path:
-    "Load a file into the cache; raises `OSError` if that fails"
-    download(address, target, asset, progress)
-    return target

@@ -100,6 +100,9 @@ def current_seed() -> int:
 # %% ../nbs/00_foundation.ipynb #devicex
 def default_device() -> torch.device:
     "Where a new model lives; raises `RuntimeError` if `FLAIRNB_DEVICE` is no device"
+    chosen = vars(sys.modules.get("flairnb", sys)).get("device")
+    if chosen is not None:
+        return torch.device(chosen)
     wanted = os.environ.get("FLAIRNB_DEVICE")
     if wanted:
         try:

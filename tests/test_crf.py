@@ -576,6 +576,19 @@ def test_mistakes_are_named():
         crf.n_best(emissions, sizes, 0)
 
 
+def test_lengths_may_be_int32():
+    torch.manual_seed(0)
+    crf, emissions, tags = CRF(3), torch.randn(2, 4, 3), torch.randint(3, (2, 4))
+    long, short = torch.tensor([4, 2]), torch.tensor([4, 2], dtype=torch.int32)
+    assert torch.equal(crf(emissions, tags, long), crf(emissions, tags, short))
+    for name in ("viterbi", "marginals"):
+        ours, theirs = (getattr(crf, name)(emissions, x) for x in (long, short))
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(
+        crf.n_best(emissions, long, 2), crf.n_best(emissions, short, 2)
+    )
+
+
 def test_layer_starts_like_flair():
     torch.manual_seed(0)
     crf = CRF(80)

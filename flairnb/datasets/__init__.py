@@ -1,1 +1,10 @@
-"""See the notebooks in `nbs/`."""
+"""Corpora: readers of files, and corpora by name."""
+
+from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
+from flairnb.datasets.catalogue import UD_ENGLISH as UD_ENGLISH
+from flairnb.datasets.catalogue import UD_GERMAN as UD_GERMAN
+from flairnb.datasets.catalogue import WNUT_17 as WNUT_17
+from flairnb.datasets.columns import ColumnCorpus as ColumnCorpus
+from flairnb.datasets.columns import (
+    UniversalDependenciesCorpus as UniversalDependenciesCorpus,
+)

@@ -26,12 +26,12 @@ from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
 __all__ = ['WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'DataError', 'read_text', 'refuse_unknown',
-           'column_splitter', 'ColumnFormat', 'column_format_of', 'line_kinds', 'number_columns', 'Columns',
-           'read_files', 'warn_of_empty', 'column_kind', 'add_labels', 'split_features', 'add_features', 'read_columns',
-           'table_of_columns', 'table_of_words', 'WordLines', 'word_lines', 'join_parts', 'heads_of_tokens',
-           'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index', 'index_path',
-           'indexed', 'split_of', 'find_splits', 'read_splits', 'corpus_options', 'ColumnCorpus',
-           'UniversalDependenciesCorpus']
+           'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of', 'line_kinds', 'number_columns',
+           'Columns', 'read_files', 'warn_of_empty', 'column_kind', 'add_labels', 'split_features', 'add_features',
+           'table_of_words', 'read_columns', 'table_of_columns', 'WordLines', 'word_lines', 'join_parts',
+           'heads_of_tokens', 'tagged_words', 'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index',
+           'load_index', 'index_path', 'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits',
+           'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -99,6 +99,20 @@ def column_splitter(
         ) from None
     return lambda line: pattern.split(line.rstrip())
 
+# %% ../../nbs/06_columns.ipynb #check-columns
+def check_columns(
+    columns: dict[int, str],  # What each column holds, counted from 0
+) -> None:
+    "Raise `ValueError` unless one column holds the text and all have names"
+    names = list(columns.values())
+    typed = all(isinstance(c, int) and isinstance(n, str) for c, n in columns.items())
+    has_text = "text" in names or 0 not in columns
+    if not typed or not has_text or len(set(names)) < len(names):
+        raise ValueError(
+            "column_format goes from numbers of columns to different names, one of "
+            f"them 'text', such as {{0: 'text', 1: 'ner'}}, not {columns}"
+        )
+
 # %% ../../nbs/06_columns.ipynb #column-format
 @dataclass(frozen=True)
 class ColumnFormat:
@@ -116,16 +130,7 @@ class ColumnFormat:
     documents_as_sentences: bool = False  # Each document is one sentence
 
     def __post_init__(self) -> None:
-        names = list(self.columns.values())
-        typed = all(
-            isinstance(k, int) and isinstance(v, str) for k, v in self.columns.items()
-        )
-        twice = [name for name in names if names.count(name) > 1]
-        if not typed or twice or ("text" not in names and 0 in self.columns):
-            raise ValueError(
-                "column_format goes from numbers of columns to names, one of them "
-                f"'text', such as {{0: 'text', 1: 'ner'}}, not {self.columns}"
-            )
+        check_columns(self.columns)
 
     @property
     def text_column(self) -> int:
@@ -135,12 +140,9 @@ class ColumnFormat:
     @property
     def separators(self) -> list[str]:
         "Words of lines that stand between documents"
-        named = self.document_separator_token
-        return (
-            []
-            if named == ""
-            else list(dict.fromkeys([named or "-DOCSTART-", "-DOCSTART-"]))
-        )
+        if self.document_separator_token == "":
+            return []
+        return sorted({self.document_separator_token or "-DOCSTART-", "-DOCSTART-"})
 
     @property
     def needed(self) -> int:
@@ -152,7 +154,7 @@ class ColumnFormat:
         label = (self.label_name_map or {}).get(label, label)
         return "" if label == "O" else label
 
-
+# %% ../../nbs/06_columns.ipynb #column-format-of
 def column_format_of(
     column_format: dict[int, str],  # What each column holds, counted from 0
     owner: str,  # Who was called, for error messages
@@ -177,17 +179,18 @@ def line_kinds(
     kinds[[not line.strip() for line in lines]] = BLANK
     if form.skip_first_line:
         kinds[0] = BLANK
-    if form.comment_symbol:
-        symbol = form.comment_symbol
-        for place in [n for n, line in enumerate(lines) if line.startswith(symbol)]:
-            after_word = place > 0 and kinds[place - 1] == WORD
-            if not after_word or len(split(lines[place])) < form.needed:
-                kinds[place] = COMMENT
+    symbol = form.comment_symbol or "\n"  # no line has that
     for word in form.separators:
         for place in [n for n, line in enumerate(lines) if word in line]:
             columns = split(lines[place])
-            if kinds[place] == WORD and word in (columns[0], *columns[text:][:1]):
+            found = word in (columns[0], *columns[text:][:1])
+            if found and not lines[place].startswith(symbol):
                 kinds[place] = BREAK
+    for place in [n for n, line in enumerate(lines) if line.startswith(symbol)]:
+        this, before = lines[place], lines[place - 1]
+        after_word = place > 0 and kinds[place - 1] == WORD
+        if not after_word or len(split(this)) != len(split(before)):
+            kinds[place] = COMMENT
     return kinds
 
 # %% ../../nbs/06_columns.ipynb #number-columns
@@ -199,7 +202,7 @@ def number_columns(
     tables: dict[int, StringTable],  # Strings of each wanted column; new ones are added
 ) -> dict[int, np.ndarray]:  # For each wanted column a number per word, int32
     "Split lines into columns of numbers; raises `DataError` on a short line"
-    split, block = column_splitter(form.column_delimiter), 1 << 15
+    split, block = column_splitter(form.column_delimiter), 512
     parts: dict[int, list[np.ndarray]] = {column: [] for column in tables}
     for first in range(0, len(places), block):
         chosen = places[first : first + block]
@@ -384,15 +387,32 @@ def add_features(
     table: SentenceTable,  # Where the layers go
     values: Sequence[str],  # Distinct strings of features
     numbers: np.ndarray,  # Which of them each token has, (tokens,)
-    rename: Callable[[str], str] = str,  # New names of layers
+    form: ColumnFormat,  # New names of labels
 ) -> None:
     "Make each feature a layer of the table"
     for key, texts in split_features(values).items():
         if key == "SpaceAfter":
             table.gaps[np.array(texts)[numbers] == "No"] = 0
         else:
-            found = table.strings.numbers(["" if t == "O" else t for t in texts])
-            table.token_layers[rename(key)] = found[numbers]
+            found = table.strings.numbers([form.renamed(text) for text in texts])
+            table.token_layers[key] = found[numbers]
+
+# %% ../../nbs/06_columns.ipynb #table-of-words
+def table_of_words(
+    raw: Columns,  # What was read
+    column: int,  # Column of the words
+    gaps: np.ndarray,  # Spaces after each word, (tokens,)
+) -> SentenceTable:  # Its sentences, without labels
+    "A table with the words; raises `DataError` where one is missing"
+    words = raw.numbers[column]
+    if not words.all():
+        advice = (
+            "Every line needs a word; if columns are aligned by spaces, split at '\\s+'"
+        )
+        raise raw.error(int(np.argmin(words)), column, "no word", advice)
+    table = SentenceTable(raw.tables[column], raw.offsets, words, gaps)
+    table.breaks, table.files, table.comments = raw.breaks, raw.files, raw.comments
+    return table
 
 # %% ../../nbs/06_columns.ipynb #read-columns
 def read_columns(
@@ -418,41 +438,27 @@ def table_of_columns(
         if name == "space-after":
             table.gaps[raw.numbers[column] == raw.tables[column].get("-", -1)] = 0
         elif name in ("feats", "misc"):
-            add_features(table, raw.tables[column].strings, raw.numbers[column])
+            add_features(table, raw.tables[column].strings, raw.numbers[column], form)
         elif name in ("head", "head_id"):
-            heads = table.strings.numbers(raw.tables[column].strings)
+            known = ["" if v == "_" else v for v in raw.tables[column].strings]
+            heads = table.strings.numbers(known)
             table.token_layers["head_id"] = heads[raw.numbers[column]]
         elif name != "text":
             add_labels(table, raw, column, form)
     return table
 
-
-def table_of_words(
-    raw: Columns,  # What was read
-    column: int,  # Column of the words
-    gaps: np.ndarray,  # Spaces after each word, (tokens,)
-) -> SentenceTable:  # Its sentences, without labels
-    "A table with the words; raises `DataError` where one is missing"
-    words = raw.numbers[column]
-    if not words.all():
-        advice = (
-            "Every line needs a word; if columns are aligned by spaces, split at '\\s+'"
-        )
-        raise raw.error(int(np.argmin(words)), column, "no word", advice)
-    table = SentenceTable(raw.tables[column], raw.offsets, words, gaps)
-    table.breaks, table.files, table.comments = raw.breaks, raw.files, raw.comments
-    return table
-
 # %% ../../nbs/06_columns.ipynb #word-lines
 CONLLU = ColumnFormat(
-    dict(
-        enumerate("id text lemma upos pos feats head_id dependency deps misc".split())
-    ),
+    {0: "id", 1: "text", 2: "lemma", 3: "upos", 4: "pos", 5: "feats"}
+    | {6: "head_id", 7: "dependency", 9: "misc"},
     column_delimiter="\t",
     comment_symbol="#",
     document_separator_token="",
 )
 _ID = re.compile(r"([1-9]\d*)(?:-([1-9]\d*))?|\d+\.\d+")
+_KEY = re.compile(
+    r"(?:^|\|)[^=|]+(?==)"
+)  # the name of a feature, which becomes lower-case
 
 
 class WordLines(NamedTuple):
@@ -526,6 +532,33 @@ def heads_of_tokens(
     found[inside] = token + 1
     return found
 
+# %% ../../nbs/06_columns.ipynb #tagged-words
+def tagged_words(
+    raw: Columns,  # What was read
+    kept: np.ndarray,  # Which lines become tokens, (lines,)
+    gaps: np.ndarray,  # Spaces after each line, (lines,)
+) -> SentenceTable:  # The tokens with their labels
+    "A table of some lines of CoNLL-U files"
+    whole = table_of_words(raw, 1, gaps)
+    ends = np.concatenate([[0], np.cumsum(kept)])
+    table = replace(
+        whole, offsets=ends[raw.offsets], words=whole.words[kept], gaps=gaps[kept]
+    )
+    for column, name in CONLLU.columns.items():
+        if name in ("lemma", "upos", "pos", "head_id", "dependency"):
+            values = ["" if v == "_" else v for v in raw.tables[column].strings]
+            found = table.strings.numbers(values)[raw.numbers[column][kept]]
+            table.token_layers[name] = found
+    bare = (table.words == table.strings.get("_", -1)) & (
+        table.token_layers["lemma"] == 0
+    )
+    table.token_layers["lemma"][bare] = table.strings.get("_", 0)
+    features = [
+        _KEY.sub(lambda key: key[0].lower(), text) for text in raw.tables[5].strings
+    ]
+    add_features(table, features, raw.numbers[5][kept], CONLLU)
+    return table
+
 # %% ../../nbs/06_columns.ipynb #read-conllu
 def read_conllu(
     files: Sequence[str | Path],  # Files of one treebank, one after the other
@@ -541,25 +574,11 @@ def read_conllu(
     kept = lines.is_word
     if not split_multiwords:
         kept = (lines.last > lines.first) | (kept & (surface < 0))
-    whole = table_of_words(raw, 1, gaps)
-    ends = np.concatenate([[0], np.cumsum(kept)])
-    table = replace(
-        whole, offsets=ends[raw.offsets], words=whole.words[kept], gaps=gaps[kept]
-    )
-    for column, name in CONLLU.columns.items():
-        if name in ("lemma", "upos", "pos", "head_id", "dependency"):
-            values = ["" if v == "_" else v for v in raw.tables[column].strings]
-            found = table.strings.numbers(values)[raw.numbers[column][kept]]
-            table.token_layers[name] = found
-    bare = (table.words == table.strings.get("_", -1)) & (
-        table.token_layers["lemma"] == 0
-    )
-    table.token_layers["lemma"][bare] = table.strings.get("_", 0)
+    table = tagged_words(raw, kept, gaps)
     if not split_multiwords:
         heads = heads_of_tokens(raw, lines, kept, surface)
         numbers = ["", *map(str, range(heads.max(initial=0) + 1))]
         table.token_layers["head_id"] = table.strings.numbers(numbers)[heads + 1]
-    add_features(table, raw.tables[5].strings, raw.numbers[5][kept], str.lower)
     return table
 
 # %% ../../nbs/06_columns.ipynb #string-bytes
@@ -626,7 +645,7 @@ def checksum(
     for name in sorted(arrays):
         array = arrays[name]
         total = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
-        total = zlib.crc32(array.reshape(-1).view(np.uint8), total)
+        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
     return f"{total:08x}"
 
 # %% ../../nbs/06_columns.ipynb #save-index
@@ -637,9 +656,9 @@ def save_index(
     "Keep a table in one file, which appears whole or not at all"
     arrays = table_arrays(table)
     order = json.dumps([list(table.token_layers), list(table.mark_layers)])
-    about = {"layers": order, "checksum": checksum(arrays, order)}
+    about = json.dumps({"layers": order, "checksum": checksum(arrays, order)})
     with atomic_write(path) as file:
-        file.write(safetensors_bytes(arrays, metadata=about))
+        file.write(safetensors_bytes(arrays, metadata={"flairnb": about}))
 
 # %% ../../nbs/06_columns.ipynb #load-index
 _TYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64}
@@ -650,17 +669,17 @@ def load_index(
     path: str | Path,  # A file that `save_index` wrote
 ) -> SentenceTable:  # The table, its arrays mapped from the file
     "Open a table that was kept; raises `DataError` if a single byte of it is wrong"
-    whole = np.asarray(np.memmap(path, dtype=np.uint8, mode="c"))
     try:
-        return _map_table(whole)
+        return _map_table(np.asarray(np.memmap(path, dtype=np.uint8, mode="c")))
     except (*_DAMAGE, RecursionError) as error:
         raise DataError(f"index {path} is damaged: {error!r}") from error
 
-
+# %% ../../nbs/06_columns.ipynb #map-table
 def _map_table(whole: np.ndarray) -> SentenceTable:
     begin = 8 + int.from_bytes(whole[:8].tobytes(), "little")
     header = json.loads(whole[8:begin].tobytes())
-    about, arrays, data = header.pop("__metadata__"), {}, whole[begin:]
+    about = json.loads(header.pop("__metadata__")["flairnb"])
+    arrays, data = {}, whole[begin:]
     for name, entry in header.items():
         first, last = entry["data_offsets"]
         typed = data[first:last].view(_TYPES[entry["dtype"]])
@@ -683,7 +702,7 @@ def _map_table(whole: np.ndarray) -> SentenceTable:
         table.mark_layers[name] = Spans(*parts)
     return table
 
-# %% ../../nbs/06_columns.ipynb #indexed
+# %% ../../nbs/06_columns.ipynb #index-path
 INDEX_VERSION = 1  # grows with every change of what the readers read
 
 
@@ -697,7 +716,7 @@ def index_path(
     name = hashlib.sha256(described.encode()).hexdigest()
     return cache_root() / "indexes" / f"{name}.safetensors"
 
-
+# %% ../../nbs/06_columns.ipynb #indexed
 def indexed(
     files: Sequence[Path],  # Files of one corpus
     settings: dict[str, Any],  # How they are read, ready for JSON
@@ -752,17 +771,25 @@ def split_of(
     }
     return next((split for mark, split in marks.items() if mark in name), None)
 
+# %% ../../nbs/06_columns.ipynb #existing-folder
+def existing_folder(
+    path: str | Path,  # Where the files of a corpus should be
+) -> Path:  # The folder
+    "The folder itself; raises `FileNotFoundError` if there is none"
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise FileNotFoundError(f"data_folder {folder} {what}")
+    return folder
 
+# %% ../../nbs/06_columns.ipynb #find-splits
 def find_splits(
     data_folder: str | Path,  # Where the files are
     given: dict[str, str | Path | None],  # File names of splits that the user named
     autofind_splits: bool = True,  # Look for files whose name says their split
 ) -> dict[str, Path]:  # The file of each split there is: train, dev, test
     "Find the files of a corpus; raises `FileNotFoundError` or `ValueError`"
-    folder = Path(data_folder)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"data_folder {folder} {what}")
+    folder = existing_folder(data_folder)
     named = {split: folder / name for split, name in given.items() if name is not None}
     here = sorted(path.name for path in folder.iterdir())
     for split, path in named.items():
@@ -870,12 +897,13 @@ class UniversalDependenciesCorpus(Corpus):
         in_memory: bool = True,  # Without effect, kept for scripts written for Flair
         split_multiwords: bool = True,  # Keep *did* and *n't*, not *didn't*
         name: str | None = None,  # What to call the corpus, by default as the folder
+        autofind_splits: bool = True,  # Look for files whose name says their split
         **options: Any,  # Other arguments of `Corpus`
     ) -> None:
         "Read a treebank; raises `FileNotFoundError`, or `DataError` on a broken file"
         chosen, banned = corpus_options(type(self).__name__, options)
         given = {"train": train_file, "dev": dev_file, "test": test_file}
-        paths = find_splits(data_folder, given)
+        paths = find_splits(data_folder, given, autofind_splits)
 
         def read(files: Sequence[Path]) -> SentenceTable:
             return read_conllu(files, split_multiwords)

@@ -1,1 +1,4 @@
-"""See the notebooks in `nbs/`."""
+"""Models that are trained on sentences."""
+
+from flairnb.models.model import Model as Model
+from flairnb.models.sequence_tagger import SequenceTagger as SequenceTagger

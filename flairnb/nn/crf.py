@@ -243,6 +243,11 @@ def one_path(
     return PathSum(score, seen, made)
 
 # %% ../../nbs/11_crf.ipynb #log-likelihood-function
+def _at_end(table: Tensor, lengths: Tensor) -> Tensor:
+    "The row of the last token of each sentence, (b, t, ...) to (b, ...)"
+    return table[torch.arange(len(table), device=table.device), lengths - 1]
+
+
 class _LogLikelihood(torch.autograd.Function):
     "Log-likelihood whose gradient is seen minus expected"
 
@@ -266,7 +271,7 @@ class _LogLikelihood(torch.autograd.Function):
     def backward(ctx, gradient):
         tags, moves, lengths = ctx.saved_tensors
         tags = gradient[:, None, None] * tags  # (b, t, k)
-        last = tags[torch.arange(len(tags), device=tags.device), lengths - 1]
+        last = _at_end(tags, lengths)  # (b, k)
         moves = torch.tensordot(gradient, moves, 1)  # (k, k)
         return tags, None, None, moves, tags[:, 0].sum(0), last.sum(0)
 
@@ -328,7 +333,7 @@ def log_likelihood(
 ) -> Tensor:  # Log-probability of the tags, (b,)
     "How likely the tags are; `ValueError` for impossible lengths or tags"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device)
+    lengths = lengths.to(emissions.device, torch.int64)
     tags = check_tags(tags, lengths, emissions.shape[2])
     emissions, *model = at_least_float32(emissions, transitions, start, stop)
     kind = emissions.dtype
@@ -349,7 +354,7 @@ def weighted_log_likelihood(
 ) -> Tensor:  # Sum over known tags of weight times conditional log-probability, (b,)
     "The log-likelihood, token by token, each weighted by its tag"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device)
+    lengths = lengths.to(emissions.device, torch.int64)
     tags = check_tags(tags, lengths, emissions.shape[2])
     emissions, *model = at_least_float32(emissions, transitions, start, stop)
     model = [x.clamp(min=-1e30) for x in model]  # -inf has no gradient
@@ -389,7 +394,7 @@ def viterbi(
 ) -> tuple[Tensor, Tensor]:  # Best tags, 0 at padding, (b, t), and their score, (b,)
     "The path with the highest score"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device)
+    lengths = lengths.to(emissions.device, torch.int64)
     scores, moves, first, final = precise(emissions, transitions, start, stop)
     moves = moves.t().contiguous()  # (to, from)
     best, notes = [first + scores[:, 0]], []  # (b, k)
@@ -397,9 +402,7 @@ def viterbi(
         arrive, source = (best[-1][:, None] + moves).max(-1)  # (b, to)
         best.append(arrive + emission)
         notes.append(source)
-    ends = (
-        torch.stack(best, 1)[torch.arange(len(scores)), lengths - 1] + final
-    )  # (b, k)
+    ends = _at_end(torch.stack(best, 1), lengths) + final  # (b, k)
     score, last = ends.max(-1)
     came_from = torch.stack(notes, 1) if notes else last.new_empty(len(last), 0, 1)
     tags = walk_back(came_from, last[:, None], lengths)[:, 0]
@@ -432,7 +435,7 @@ def n_best(
     check_lengths(lengths, emissions, shortest=1)
     if n < 1:
         raise ValueError(f"n is {n}: ask for one path at least")
-    lengths = lengths.to(emissions.device)
+    lengths = lengths.to(emissions.device, torch.int64)
     scores, moves, first, final = precise(emissions, transitions, start, stop)
     best = torch.full_like(scores[:, 0], -torch.inf)[..., None].repeat(1, 1, n)
     best[..., 0] = first + scores[:, 0]  # (b, k, n)
@@ -441,7 +444,7 @@ def n_best(
         best, cell = best_ends(best, moves.t(), emission)
         history.append(best)
         notes.append(cell.flatten(1))  # (b, k * n)
-    ends = torch.stack(history, 1)[torch.arange(len(scores)), lengths - 1]  # (b, k, n)
+    ends = _at_end(torch.stack(history, 1), lengths)  # (b, k, n)
     score, last = best_ends(ends, final[None], final.new_zeros(1))  # (b, 1, n) each
     came_from = torch.stack(notes, 1) if notes else last.new_empty(len(last), 0, 1)
     tags = walk_back(came_from, last[:, 0], lengths) // n  # (b, n, t)
@@ -509,7 +512,7 @@ def segment_log_probabilities(
 # %% ../../nbs/11_crf.ipynb #lattice
 @dataclass(frozen=True)
 class Lattice:
-    "All paths of a batch, summed from both ends; see `build_lattice`"
+    "All paths of a batch, summed from both ends; undefined at padding"
 
     log_alpha: Tensor  # Log-sum of beginnings up to a tag, with its emission, (b, t, k)
     log_beta: Tensor  # Log-sum of endings after a tag, (b, t, k)
@@ -532,7 +535,13 @@ class Lattice:
         next_tag: Tensor | None = None,  # Tag that must follow the stretch, (s,)
     ) -> Tensor:  # Log-probability, -inf if `next_tag` would stand after the end, (s,)
         "How likely tokens `start` to `stop - 1` have exactly the tags of the path"
+        place = self.lengths.device
+        sentence, start, stop = (x.to(place) for x in (sentence, start, stop))
         check_segments(self.lengths, sentence, start, stop)
+        tags, next_tag = (
+            tags.to(place),
+            None if next_tag is None else next_tag.to(place),
+        )
         return segment_log_probabilities(self, tags, sentence, start, stop, next_tag)
 
 # %% ../../nbs/11_crf.ipynb #build-lattice
@@ -546,7 +555,7 @@ def build_lattice(
 ) -> Lattice:  # In double precision, without gradient
     "Sum the paths of a batch from both ends"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device)
+    lengths = lengths.to(emissions.device, torch.int64)
     emissions, *model = precise(emissions, transitions, start, stop)
     inside = token_mask(lengths, emissions.shape[1])[..., None]
     emissions = emissions.masked_fill(~inside, 0)

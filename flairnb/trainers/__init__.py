@@ -1,1 +1,3 @@
-"""See the notebooks in `nbs/`."""
+"""Training a model on a corpus."""
+
+from flairnb.trainers.trainer import ModelTrainer as ModelTrainer

@@ -1,1 +1,1 @@
-"""See the notebooks in `nbs/`."""
+"""Pictures of runs and sentences."""

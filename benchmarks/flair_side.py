@@ -1,0 +1,104 @@
+"""Flair's side, one role per process: `flair_side.py ROLE SETTINGS`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import warnings
+from typing import Any
+
+from measure import (
+    EPOCHS,
+    STEP,
+    TAG,
+    Clock,
+    epoch_speeds,
+    predict_speeds,
+    report,
+    resident,
+    settings,
+)
+
+warnings.simplefilter("ignore")
+BEGAN = time.perf_counter()
+import flair  # noqa: E402
+from flair.data import Corpus, Sentence  # noqa: E402
+from flair.datasets import UniversalDependenciesCorpus  # noqa: E402
+from flair.embeddings import StackedEmbeddings, WordEmbeddings  # noqa: E402
+from flair.models import SequenceTagger  # noqa: E402
+from flair.trainers import ModelTrainer  # noqa: E402
+
+IMPORT_SECONDS = time.perf_counter() - BEGAN
+logging.getLogger("flair").setLevel(logging.ERROR)
+
+
+class TimedTagger(Clock, SequenceTagger):
+    "Flair's tagger with a clock"
+
+
+def import_role(_: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    versions = {"flair": flair.__version__, "torch": torch.__version__}
+    return {"seconds": IMPORT_SECONDS, "versions": versions}
+
+
+def load_role(given: dict[str, Any]) -> dict[str, Any]:
+    before, start = resident(), time.perf_counter()
+    corpus = UniversalDependenciesCorpus(given["corpus"])
+    seconds = time.perf_counter() - start
+    memory = resident() - before
+    sentences = len(corpus.get_all_sentences())
+    return {"seconds": seconds, "memory": memory, "sentences": sentences}
+
+
+def vectors_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Write word vectors of a text file as a gensim file"
+    from gensim.models import KeyedVectors
+
+    read = KeyedVectors.load_word2vec_format(given["glove"], no_header=True)
+    read.save(given["gensim"])
+    return {"words": len(read)}
+
+
+def work_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train with each hidden size, then predict"
+    import torch
+
+    torch.set_num_threads(given["threads"])
+    whole = UniversalDependenciesCorpus(given["corpus"])
+    train = [whole.train[i] for i in range(0, len(whole.train), given["step"] * STEP)]
+    corpus = Corpus(train, [whole.dev[0]], sample_missing_splits=False)
+    labels = whole.make_label_dictionary(TAG)
+    found: dict[str, Any] = {"trained_on": [len(train), sum(map(len, train))]}
+    for hidden in given["hidden"]:
+        flair.set_seed(1)
+        for sentence in train:
+            sentence.clear_embeddings()
+        embeddings = StackedEmbeddings([WordEmbeddings(given["gensim"])])
+        tagger = TimedTagger(
+            embeddings, labels, TAG, hidden_size=hidden, use_crf=True
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            ModelTrainer(tagger, corpus).train(
+                folder,
+                learning_rate=0.1,
+                mini_batch_size=32,
+                max_epochs=EPOCHS,
+                save_final_model=False,
+            )
+        found[f"train_{hidden}"] = epoch_speeds(tagger)
+        if hidden == given["hidden"][0]:
+            words = [[t.text for t in s] for s in whole.test][:: given["step"]]
+            found |= predict_speeds(tagger.predict, build, words)
+    return found
+
+
+def build(words: list[list[str]]) -> list[Sentence]:
+    return [Sentence(list(row)) for row in words]
+
+
+if __name__ == "__main__":
+    role, given = settings()
+    report(globals()[f"{role}_role"](given))

@@ -1,0 +1,79 @@
+"""What both sides share: a clock for training epochs, resident memory, a report."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+STEP = 6  # every sixth sentence of train is trained on
+EPOCHS = 3  # the first fills caches, the others are timed
+TAG = "upos"
+
+
+class Clock:
+    """Goes before a model's class; times epochs and counts their tokens.
+
+    Both trainers call `train()` when the batches of an epoch begin and `eval()` when
+    they end, so evaluation, model files and what precedes an epoch are left out.
+    """
+
+    points = 0
+    began = 0.0
+
+    def train(self, mode: bool = True) -> Any:
+        now = time.perf_counter()
+        if not mode and self.points:
+            self.epochs = [*getattr(self, "epochs", []), (self.points, now - self.began)]
+        self.points, self.began = 0, now
+        return super().train(mode)  # type: ignore[misc]
+
+    def forward_loss(self, batch: Any) -> Any:
+        loss, points = super().forward_loss(batch)  # type: ignore[misc]
+        self.points += points if self.training else 0  # type: ignore[attr-defined]
+        return loss, points
+
+
+def epoch_speeds(model: Any) -> dict[str, float]:
+    "Tokens per second: in the first epoch, and in all later ones together"
+    first, *later = model.epochs
+    tokens, seconds = (sum(column) for column in zip(*later, strict=True))
+    return {"first_epoch": first[0] / first[1], "later_epochs": tokens / seconds}
+
+
+def resident() -> int:
+    "Bytes of this process in memory, after a collection"
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def predict_speeds(predict: Any, build: Any, words: list[list[str]]) -> dict[str, float]:
+    "Tokens per second at two batch sizes, and how the time grows with the text"
+    tokens, found, seconds = sum(map(len, words)), {}, {}
+    predict(build(words[:64]), 32)
+    for size, times in ((32, 1), (256, 1), (32, 4)):
+        gc.collect()
+        start = time.perf_counter()
+        sentences = build(words * times)
+        made = time.perf_counter()
+        predict(sentences, size)
+        seconds[size, times] = time.perf_counter() - made
+        if times == 1:
+            found[f"predict_{size}"] = tokens / seconds[size, times]
+            found[f"build_and_predict_{size}"] = tokens / (time.perf_counter() - start)
+    return found | {"growth": seconds[32, 4] / seconds[32, 1]}
+
+
+def settings() -> tuple[str, dict[str, Any]]:
+    "The role and the settings that the command line gives"
+    return sys.argv[1], json.loads(sys.argv[2])
+
+
+def report(found: dict[str, Any]) -> None:
+    "Print what was found as the last line, where the other process looks for it"
+    print("\n" + json.dumps(found), flush=True)
