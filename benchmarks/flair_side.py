@@ -18,6 +18,7 @@ from measure import (
     report,
     resident,
     settings,
+    sizes,
 )
 
 warnings.simplefilter("ignore")
@@ -40,8 +41,8 @@ class TimedTagger(Clock, SequenceTagger):
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    versions = {"flair": flair.__version__, "torch": torch.__version__}
-    return {"seconds": IMPORT_SECONDS, "versions": versions}
+    versions = f"Flair {flair.__version__}, torch {torch.__version__}"
+    return {"seconds": IMPORT_SECONDS, "name": "Flair", "versions": versions}
 
 
 def load_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def load_role(given: dict[str, Any]) -> dict[str, Any]:
     corpus = UniversalDependenciesCorpus(given["corpus"])
     seconds = time.perf_counter() - start
     memory = resident() - before
-    sentences = len(corpus.get_all_sentences())
+    sentences = len(corpus.get_all_sentences())  # the corpus lives until here
     return {"seconds": seconds, "memory": memory, "sentences": sentences}
 
 
@@ -68,18 +69,17 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(given["threads"])
     whole = UniversalDependenciesCorpus(given["corpus"])
-    train = [whole.train[i] for i in range(0, len(whole.train), given["step"] * STEP)]
+    train = [whole.train[i] for i in range(0, len(whole.train), given["part"] * STEP)]
     corpus = Corpus(train, [whole.dev[0]], sample_missing_splits=False)
     labels = whole.make_label_dictionary(TAG)
-    found: dict[str, Any] = {"trained_on": [len(train), sum(map(len, train))]}
+    words = [[token.text for token in s] for s in whole.test][:: given["part"]]
+    found: dict[str, Any] = {"sizes": sizes(map(len, train), map(len, words))}
     for hidden in given["hidden"]:
         flair.set_seed(1)
         for sentence in train:
             sentence.clear_embeddings()
         embeddings = StackedEmbeddings([WordEmbeddings(given["gensim"])])
-        tagger = TimedTagger(
-            embeddings, labels, TAG, hidden_size=hidden, use_crf=True
-        )
+        tagger = TimedTagger(embeddings, labels, TAG, hidden_size=hidden, use_crf=True)
         with tempfile.TemporaryDirectory() as folder:
             ModelTrainer(tagger, corpus).train(
                 folder,
@@ -90,7 +90,6 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
             )
         found[f"train_{hidden}"] = epoch_speeds(tagger)
         if hidden == given["hidden"][0]:
-            words = [[t.text for t in s] for s in whole.test][:: given["step"]]
             found |= predict_speeds(tagger.predict, build, words)
     return found
 

@@ -17,6 +17,7 @@ from measure import (
     report,
     resident,
     settings,
+    sizes,
 )
 
 BEGAN = time.perf_counter()
@@ -38,8 +39,8 @@ class TimedTagger(Clock, SequenceTagger):
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    versions = {"flairnb": flairnb.__version__, "torch": torch.__version__}
-    return {"seconds": IMPORT_SECONDS, "versions": versions}
+    versions = f"flairnb {flairnb.__version__}, torch {torch.__version__}"
+    return {"seconds": IMPORT_SECONDS, "name": "flairnb", "versions": versions}
 
 
 def load_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def prepare(given: dict[str, Any]) -> tuple[Corpus, Corpus]:
 
     torch.set_num_threads(given["threads"])
     whole = UniversalDependenciesCorpus(given["corpus"])
-    train, dev = whole.train[:: given["step"] * STEP], whole.dev[:1]
+    train, dev = whole.train[:: given["part"] * STEP], whole.dev[:1]
     return whole, Corpus(train, dev, sample_missing_splits=False)
 
 
@@ -72,8 +73,8 @@ def new_tagger(given: dict[str, Any], whole: Corpus, hidden: int) -> TimedTagger
 def work_role(given: dict[str, Any]) -> dict[str, Any]:
     "Train with each hidden size, then predict"
     whole, corpus = prepare(given)
-    train = corpus.train
-    found: dict[str, Any] = {"trained_on": [len(train), int(train.lengths.sum())]}
+    words = [[token.text for token in s] for s in whole.test][:: given["part"]]
+    found: dict[str, Any] = {"sizes": sizes(corpus.train.lengths, map(len, words))}
     for hidden in given["hidden"]:
         tagger = new_tagger(given, whole, hidden)
         with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +87,6 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
             )
         found[f"train_{hidden}"] = epoch_speeds(tagger)
         if hidden == given["hidden"][0]:
-            words = [[t.text for t in s] for s in whole.test][:: given["step"]]
             found |= predict_speeds(tagger.predict, build, words)
     return found
 
@@ -103,8 +103,8 @@ def limit_role(given: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for hidden in given["hidden"]:
         tagger = new_tagger(given, whole, hidden)
-        found[f"limit_{hidden}"] = against_network(tagger, corpus.train, hidden)
-        found[f"limit_{hidden}"]["crf_share"] = crf_share(tagger, corpus.train)
+        found[f"hidden_{hidden}"] = against_network(tagger, corpus.train, hidden)
+        found[f"hidden_{hidden}"]["crf_share"] = crf_share(tagger, corpus.train)
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ class Clock:
     def train(self, mode: bool = True) -> Any:
         now = time.perf_counter()
         if not mode and self.points:
-            self.epochs = [*getattr(self, "epochs", []), (self.points, now - self.began)]
+            self.epochs = [
+                *getattr(self, "epochs", []),
+                (self.points, now - self.began),
+            ]
         self.points, self.began = 0, now
         return super().train(mode)  # type: ignore[misc]
 
@@ -52,7 +56,9 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def predict_speeds(predict: Any, build: Any, words: list[list[str]]) -> dict[str, float]:
+def predict_speeds(
+    predict: Any, build: Any, words: list[list[str]]
+) -> dict[str, float]:
     "Tokens per second at two batch sizes, and how the time grows with the text"
     tokens, found, seconds = sum(map(len, words)), {}, {}
     predict(build(words[:64]), 32)
@@ -67,6 +73,13 @@ def predict_speeds(predict: Any, build: Any, words: list[list[str]]) -> dict[str
             found[f"predict_{size}"] = tokens / seconds[size, times]
             found[f"build_and_predict_{size}"] = tokens / (time.perf_counter() - start)
     return found | {"growth": seconds[32, 4] / seconds[32, 1]}
+
+
+def sizes(trained: Iterable[int], predicted: Iterable[int]) -> str:
+    "Sentences and tokens that are trained on and predicted, from their lengths"
+    train, test = [int(n) for n in trained], [int(n) for n in predicted]
+    first = f"{len(train)} sentences of {sum(train)} tokens to train on"
+    return f"{first}, {len(test)} sentences of {sum(test)} tokens to predict"
 
 
 def settings() -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"Files as they come: what can be read is read, and the rest is an error that says what, where and what to do"
+"Files as they come: what can be read is read, the rest is an error that says where"
 
 from __future__ import annotations
 
@@ -124,8 +124,10 @@ def test_a_short_line(tmp_path):
     path = written(tmp_path, "# id = 1\na B-X\n\nb\nc O\n")
     fails(
         lambda: read_columns(path, FORM, comment_symbol="# "),
-        f"{path[0]}, line 4: 1 column where 2 are needed: 'b'", "Correct the line", "{0: 'text', 1: 'ner'}",
-    )  # fmt: skip
+        f"{path[0]}, line 4: 1 column where 2 are needed: 'b'",
+        "Correct the line",
+        "{0: 'text', 1: 'ner'}",
+    )
 
 
 def test_a_short_line_far_down(tmp_path):
@@ -147,8 +149,9 @@ def test_a_file_in_another_encoding(tmp_path):
     path = written(tmp_path, b"ja X\n" * 9 + "hört X\n".encode("latin-1"))
     fails(
         lambda: read_columns(path, {0: "text", 1: "x"}),
-        f"{path[0]}, line 10: byte 46 of the file is not utf-8: b'\\xf6'", "encoding='latin-1'",
-    )  # fmt: skip
+        f"{path[0]}, line 10: byte 46 of the file is not utf-8: b'\\xf6'",
+        "encoding='latin-1'",
+    )
 
 
 def test_a_nul_character(tmp_path):
@@ -255,8 +258,11 @@ def test_folders_and_files_that_are_not_there(tmp_path):
     written(tmp_path, "a O\n")
     fails(
         lambda: ColumnCorpus(tmp_path, FORM, train_file="trian.txt"),
-        "train_file", "trian.txt", "Did you mean 'train.txt'?", error=missing,
-    )  # fmt: skip
+        "train_file",
+        "trian.txt",
+        "Did you mean 'train.txt'?",
+        error=missing,
+    )
     fails(
         lambda: UniversalDependenciesCorpus(tmp_path / "no"),
         "does not exist",

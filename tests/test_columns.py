@@ -1,4 +1,4 @@
-"Readers of columns against naive line-by-line parsers, random files, and output of Flair 0.15.1"
+"Readers of columns against naive parsers, random files, and output of Flair 0.15.1"
 
 from __future__ import annotations
 
@@ -363,9 +363,11 @@ def test_columns_read_like_a_naive_parser(tmp_path_factory, text, symbol):
 
 
 def test_columns_read_as_flair_does(tmp_path):
-    rows = "George N B-PER +|Washington N I-PER +|left V O +|Paris N B-LOC -|. P O +||He X O +|met V O +"
-    more = "|Ann N I-PER +|Bo N B-PER +|Cy N I-LOC +"
-    (tmp_path / "x.txt").write_text("# id = 1\n" + (rows + more).replace("|", "\n"))
+    rows = "George N B-PER +|Washington N I-PER +|left V O +|Paris N B-LOC -|. P O +"
+    more = "||He X O +|met V O +|Ann N I-PER +|Bo N B-PER +|Cy N I-LOC +"
+    (tmp_path / "x.txt").write_text(
+        "# id = 1\tkind=b\n" + (rows + more).replace("|", "\n")
+    )
     form = {0: "text", 1: "upos", 2: "ner", 3: "space-after"}
     table = read_columns([tmp_path / "x.txt"], form, comment_symbol="# ")
     sentences = [table.sentence(row) for row in range(len(table))]
@@ -390,6 +392,7 @@ def test_columns_read_as_flair_does(tmp_path):
         "P",
     ]
     assert sentences[0].get_metadata("id") == "1"
+    assert sentences[0].get_metadata("kind") == "b"
 
 
 def written(tmp_path, text, name="x.txt"):
@@ -477,6 +480,14 @@ def test_settings_of_the_format(tmp_path):
     assert joined.sentence(0).text == "New Yorkis"
 
 
+def test_labels_of_spans_are_renamed_or_dropped(tmp_path):
+    path = written(tmp_path, "a B-PER\nb B-LOC\nc B-ORG\n")
+    names = {"PER": "person", "LOC": "O"}
+    table = read_columns(path, {0: "text", 1: "ner"}, label_name_map=names)
+    assert values(table, "ner") == ["person", "ORG"]
+    assert [s.text for s in table.sentence(0).get_spans("ner")] == ["a", "c"]
+
+
 def test_documents(tmp_path):
     path = written(
         tmp_path, "a O\n\nb O\n<doc> O\nc O\n\nd O\n\n-DOCSTART- X\n\ne O\n-DOCSTART-\n"
@@ -521,10 +532,17 @@ def test_unusual_characters_do_not_split_lines(tmp_path):
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        ("eng.testa", "dev"), ("eng.testb", "test"), ("train.txt", "train"), ("x-ud-dev.conllu", "dev"),
-        ("Test.TXT", "test"), ("train.txt.gz", None), (".train.swp", None), ("dev.txt~", None), ("README", None),
+        ("eng.testa", "dev"),
+        ("eng.testb", "test"),
+        ("train.txt", "train"),
+        ("x-ud-dev.conllu", "dev"),
+        ("Test.TXT", "test"),
+        ("train.txt.gz", None),
+        (".train.swp", None),
+        ("dev.txt~", None),
+        ("README", None),
     ],
-)  # fmt: skip
+)
 def test_split_of_a_file_name(tmp_path, name, split):
     (tmp_path / name).write_text("")
     assert split_of(tmp_path / name) == split

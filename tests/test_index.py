@@ -30,7 +30,10 @@ from flairnb.datasets.columns import (
     table_arrays,
 )
 
-TEXT = "# id = 1\nAnna PROPN B-PER\nfrühstückt VERB O\n\n-DOCSTART-\n\nin ADP O\nBath PROPN B-LOC\n"
+TEXT = (
+    "# id = 1\nAnna PROPN B-PER\nfrühstückt VERB O\n\n-DOCSTART-\n\n"
+    "in ADP O\nBath PROPN B-LOC\n"
+)
 FORM = {0: "text", 1: "upos", 2: "ner"}
 
 
@@ -161,6 +164,20 @@ def test_every_flipped_byte_is_noticed(tmp_path):
         else:  # JSON may have a harmless blank replaced by another
             assert same(loaded, table)
             assert good[place : place + 1].isspace()
+
+
+def test_layers_in_another_order_are_noticed(tmp_path):
+    path = tmp_path / "x.safetensors"
+    file = corpus_file(tmp_path / "c", "a X Y\n")
+    save_index(read_columns([file], {0: "text", 1: "one", 2: "two"}), path)
+    data = path.read_bytes()
+    one, two = data.index(b"one"), data.index(b"two")  # in the list of layers
+    assert one < two < data.index(b"checksum")
+    swapped = bytearray(data)
+    swapped[one : one + 3], swapped[two : two + 3] = b"two", b"one"
+    path.write_bytes(swapped)
+    with pytest.raises(DataError):
+        load_index(path)
 
 
 def test_every_wrong_length_is_noticed(tmp_path):

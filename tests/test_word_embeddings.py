@@ -6,7 +6,10 @@ import json
 import pickle
 import random
 import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import layer_norm
 
 from flairnb.batches import Batch
 from flairnb.data.corpus import Corpus, SentenceDataset
@@ -149,6 +153,21 @@ def test_only_used_rows_are_gathered():
     assert not list(made.parameters())
 
 
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_padding_is_zero(fine_tune):
+    made = WordEmbeddings.from_vectors(WORDS, MATRIX, fine_tune=fine_tune)
+    batch = batch_of("the Berlin paris", "the")
+    assert not made(batch)[1, 1:].any() and made(batch)[1, 0].all()
+
+
+def test_the_device_gets_the_gathered_rows_only():
+    made = WordEmbeddings.from_vectors(WORDS, MATRIX)
+    batch = batch_of("the Berlin")
+    away = Batch(batch.table, batch.rows, "meta")
+    assert made(away).device.type == "meta" and made(away).shape == (1, 2, 3)
+    assert made.to("meta")(batch_of("the")).tolist() == [[MATRIX[0].tolist()]]
+
+
 def test_a_finished_request_leaves_nothing():
     made = WordEmbeddings.from_vectors(WORDS, MATRIX)
     for number in range(5):
@@ -185,11 +204,27 @@ def test_copies_are_independent():
 def test_the_callers_matrix_is_copied():
     matrix = MATRIX.copy()
     made = WordEmbeddings.from_vectors(WORDS, matrix, fine_tune=True)
+    fixed = WordEmbeddings.from_vectors(WORDS, matrix)
     with torch.no_grad():
         made.rows.weight.add_(1)
     assert np.array_equal(matrix, MATRIX)
     matrix[:] = 0
     assert made(batch_of("the"))[0, 0].tolist() == (MATRIX[0] + 1).tolist()
+    assert fixed(batch_of("the"))[0, 0].tolist() == MATRIX[0].tolist()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_two_embeddings_may_share_a_table(prepared):
+    table = WordTable(WORDS, MATRIX.copy())
+    made, other = WordEmbeddings(table, fine_tune=True), WordEmbeddings(table)
+    batch = batch_of("the Berlin")
+    if prepared:
+        made.prepare([batch.table])
+    with torch.no_grad():
+        made.rows.weight.add_(1)
+    assert made.state_dict()["rows.vectors"][0].tolist() == (MATRIX[0] + 1).tolist()
+    assert np.array_equal(table.vectors, MATRIX)
+    assert other(batch)[0].tolist() == MATRIX[:2].tolist()
 
 
 # --- training ---
@@ -259,8 +294,11 @@ def test_training_before_prepare_is_kept():
     made = WordEmbeddings.from_vectors(WORDS, MATRIX, fine_tune=True)
     with torch.no_grad():
         made.rows.weight.add_(1)
-    made.prepare([batch_of("the").table])
+    batch = batch_of("Berlin")
+    assert made(batch)[0].tolist() == (MATRIX[1:2] + 1).tolist()
+    made.prepare([batch.table])
     assert made.rows.weight.shape == (1, 3)
+    assert made(batch)[0].tolist() == (MATRIX[1:2] + 1).tolist()
     assert made(batch_of("the Berlin"))[0].tolist() == (MATRIX[:2] + 1).tolist()
 
 
@@ -313,7 +351,7 @@ def test_round_trip_of_all_rows(fine_tune, stable, tmp_path):
     assert loaded.vocab == made.vocab and loaded.name == "mine"
 
 
-def test_round_trip_of_the_corpus_rows(tmp_path):
+def test_round_trip_of_the_corpus_rows(tmp_path, capsys):
     made = WordEmbeddings.from_vectors(WORDS, MATRIX, stored_rows="corpus")
     batch = batch_of("the Paris 1999 zzz")
     made.prepare([batch.table])
@@ -322,6 +360,7 @@ def test_round_trip_of_the_corpus_rows(tmp_path):
     assert loaded(batch).tolist() == made(batch).tolist()
     assert not loaded(batch_of("Berlin")).any()
     assert loaded.state_dict()["rows.vectors"].shape == (3, 3)
+    assert capsys.readouterr().err == ""
 
 
 def test_corpus_rows_without_a_corpus_warn(capsys):
@@ -390,6 +429,19 @@ def test_state_that_does_not_fit():
         trained.load_state_dict(other.state_dict())
 
 
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_loading_other_vectors(fine_tune):
+    source = WordEmbeddings.from_vectors(WORDS, MATRIX + 1, fine_tune=fine_tune)
+    made = WordEmbeddings.from_vectors(WORDS[:5], MATRIX[:5], fine_tune=fine_tune)
+    batch = batch_of("the Berlin NNP")
+    made(batch)
+    state = source.state_dict()
+    made.load_state_dict(state)
+    assert made(batch).tolist() == source(batch).tolist()
+    state["rows.vectors"].zero_()  # what was loaded without `assign` is a copy
+    assert made(batch_of("Berlin"))[0, 0].tolist() == (MATRIX[1] + 1).tolist()
+
+
 def test_loading_the_same_table_keeps_the_mapped_file(home):
     keyed().save(str(home / "t.gensim"), sep_limit=0)
     made = WordEmbeddings(home / "t.gensim")
@@ -456,6 +508,28 @@ def test_a_mirror_may_offer_the_head_of_glove(home, monkeypatch, save):
     assert np.array_equal(WordEmbeddings(GLOVE).rows.table.vectors, vectors.vectors)
 
 
+@pytest.mark.parametrize("save", [{}, {"sep_limit": 0}])
+def test_a_server_sends_the_second_file_if_there_is_one(home, monkeypatch, save):
+    path, asked = mirror(home, keyed(), monkeypatch, **save), []
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *about):
+            asked.append(self.path)
+
+    handler = partial(Quiet, directory=str(home / "mirror"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("FLAIRNB_MIRRORS", address)
+        monkeypatch.setenv("FLAIRNB_OFFLINE", "0")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        made = WordEmbeddings("glove")
+        server.shutdown()
+    assert np.array_equal(made.rows.table.vectors, MATRIX)
+    assert any(".vectors.npy" in line for line in asked) == bool(save)
+    assert path.parent not in {file.parent for file in made.rows.table.files}
+
+
 def test_offline(home):
     with pytest.raises(
         FileNotFoundError, match=r"embeddings/token/twitter.gensim is not"
@@ -472,7 +546,17 @@ def test_neither_name_nor_file(home):
 
 @pytest.mark.parametrize(
     "file",
-    ["v.txt", "v.vec", "v.dat", "v.bin", "v.gensim", "v.txt.gz", "v.bin.gz", "glove"],
+    [
+        "v.txt",
+        "v.vec",
+        "v.dat",
+        "v.bin",
+        "v.gensim",
+        "v.txt.gz",
+        "v.bin.gz",
+        "v.gensim.gz",
+        "glove",
+    ],
 )
 def test_formats_by_content(file, tmp_path):
     path, vectors = tmp_path / file, keyed()
@@ -640,10 +724,11 @@ def test_one_hot_round_trip(stable, tmp_path):
     loaded = round_trip(made, tmp_path)
     assert loaded(batch).tolist() == made(batch).tolist()
     assert describe(loaded) == describe(made) and made.embedding_length == 300
-    weight = made.embedding_layer.weight if not stable else loaded(batch)
-    assert batch.words.shape == made(batch).shape[:2] and weight.requires_grad
-    vectors = made(batch)[0]  # b is N, the others have no tag
-    assert torch.equal(vectors[1], vectors[2]) and not torch.equal(*vectors[:2])
+    number = made.vocab_dictionary.get_idx_for_item
+    numbers = torch.tensor([number("N"), number("O")])  # of b and a
+    expected = made.embedding_layer.weight[numbers]
+    expected = layer_norm(expected, (300,)) if stable else expected
+    assert torch.allclose(made(batch)[0, :2], expected) and expected.requires_grad
 
 
 def test_one_hot_is_xavier():

@@ -16,7 +16,8 @@ import numpy as np
 from ..foundation import atomic_write
 
 # %% auto #0
-__all__ = ['SCHEMES', 'Label', 'Dictionary', 'unknown_item', 'Spans', 'tag_names', 'encode_spans', 'tag_parts', 'decode_spans']
+__all__ = ['SCHEMES', 'Label', 'unknown_item', 'Dictionary', 'Spans', 'tag_names', 'count_up', 'encode_spans', 'tag_parts',
+           'decode_spans']
 
 # %% ../../nbs/01_labels.ipynb #label
 class Label:
@@ -50,6 +51,12 @@ class Label:
         "The labelled words and the value"
         return f'"{getattr(self.data_point, "text", self.data_point)}"/{self.value}'
 
+    @property
+    def metadata_str(self) -> str:
+        "The metadata as it is printed behind the value, empty if there is none"
+        pairs = "/".join(f"{key}={value}" for key, value in self.metadata.items())
+        return f"/{pairs}" if pairs else ""
+
     def to_dict(self) -> dict[str, Any]:
         "Value and confidence, ready for JSON"
         return {"value": self.value, "confidence": self.score}
@@ -63,51 +70,99 @@ class Label:
     def __hash__(self) -> int:
         return hash(self._key())
 
+    def __lt__(self, other: Label) -> bool:
+        return self.data_point < other.data_point
+
     def __str__(self) -> str:
-        return f"{self.unlabeled_identifier} → {self.value} ({round(self.score, 4)})"
+        said = f"{self.value}{self.metadata_str} ({round(self.score, 4)})"
+        return f"{self.unlabeled_identifier} → {said}"
 
     def __repr__(self) -> str:
         about = f"'{self.unlabeled_identifier}'/" if self.data_point is not None else ""
-        return f"{about}'{self.value}' ({round(self.score, 4)})"
+        return f"{about}'{self.value}'{self.metadata_str} ({round(self.score, 4)})"
 
-# %% ../../nbs/01_labels.ipynb #dictionary
-class Dictionary:
-    "Values in a fixed order: from value to number and back"
+# %% ../../nbs/01_labels.ipynb #unknown-item
+def unknown_item(
+    item: str,  # What was asked for
+    known: Sequence[str],  # What there is
+) -> str:  # A sentence for an error message
+    "Say that `item` is unknown, and name the nearest known one"
+    if not known:
+        return f"{item!r} is not known, and nothing else is."
+    nearest = difflib.get_close_matches(str(item), known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"{item!r} is not among the {len(known)} known: {shown}.{hint}"
 
-    def __init__(self, add_unk: bool = True) -> None:
-        self.add_unk = add_unk
+# %% ../../nbs/01_labels.ipynb #numbered-items
+class _NumberedItems:
+    "Items in a fixed order"
+
+    def __init__(self) -> None:
         self.item2idx: dict[str, int] = {}
         self.idx2item: list[str] = []
-        self.span_labels = False  # the values are labels of spans, not of tokens
-        self.multi_label = False  # a data point may carry several of the values
-        if add_unk:
-            self.add_item("<unk>")
-
-    @classmethod
-    def of(cls, items: Iterable[str], **settings: bool) -> Dictionary:
-        "A dictionary of `items` in their order, by default without `<unk>`"
-        made = cls(add_unk=settings.pop("add_unk", False))
-        for item in items:
-            made.add_item(item)
-        for name, value in settings.items():
-            setattr(made, name, value)
-        return made
 
     def add_item(self, item: str) -> int:
         "Number of `item`, which is added at the end if it is new"
+        if not isinstance(item, str):
+            raise TypeError(f"an item is a str, not {type(item).__name__}: {item!r}")
         number = self.item2idx.setdefault(item, len(self.idx2item))
         if number == len(self.idx2item):
             self.idx2item.append(item)
         return number
 
     def remove_item(self, item: str) -> None:
-        "Take `item` out; the items behind it move up by one"
-        self.idx2item.remove(item)
+        "Take `item` out, if it is there; the items behind it move up by one"
+        self.idx2item = [other for other in self.idx2item if other != item]
         self.item2idx = {item: number for number, item in enumerate(self.idx2item)}
 
     def has_item(self, item: str) -> bool:
         "Whether `item` has a number of its own"
         return item in self.item2idx
+
+    def get_item_for_index(self, idx: int) -> str:
+        "The item with this number; raises `IndexError` if there is none"
+        if not 0 <= idx < len(self.idx2item):
+            count = len(self.idx2item)
+            raise IndexError(f"item {idx}: the {count} items count from 0")
+        return self.idx2item[idx]
+
+    def get_items(self) -> list[str]:
+        "All items in their order"
+        return list(self.idx2item)
+
+    def __len__(self) -> int:
+        return len(self.idx2item)
+
+# %% ../../nbs/01_labels.ipynb #dictionary
+_FLAGS = ("add_unk", "span_labels", "multi_label")  # kept along with the items
+
+
+class Dictionary(_NumberedItems):
+    "Values in a fixed order: from value to number and back"
+
+    def __init__(self, add_unk: bool = True) -> None:
+        super().__init__()
+        self.add_unk = add_unk
+        self.span_labels = False  # the values are labels of spans, not of tokens
+        self.multi_label = False  # a data point may carry several of the values
+        if add_unk:
+            self.add_item("<unk>")
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[str],  # Values in their order
+        add_unk: bool = False,  # Put `<unk>` at number 0
+        span_labels: bool = False,  # The values are labels of spans
+        multi_label: bool = False,  # A data point may carry several of them
+    ) -> Dictionary:  # By default without `<unk>`
+        "A dictionary of `items`"
+        made = cls(add_unk=add_unk)
+        made.span_labels, made.multi_label = span_labels, multi_label
+        for item in items:
+            made.add_item(item)
+        return made
 
     def get_idx_for_item(self, item: str) -> int:
         "Number of `item`; 0 if unknown and `add_unk`, else an `IndexError`"
@@ -122,33 +177,19 @@ class Dictionary:
         "Numbers of several items"
         return [self.get_idx_for_item(item) for item in items]
 
-    def get_item_for_index(self, idx: int) -> str:
-        "The item with this number"
-        return self.idx2item[idx]
-
-    def get_items(self) -> list[str]:
-        "All items in their order"
-        return list(self.idx2item)
-
     def is_span_prediction_problem(self) -> bool:
-        "Whether the values label spans"
-        return self.span_labels
+        "Whether the values label spans, or are tags that spell spans"
+        tags = any(item.startswith(("B-", "I-", "S-")) for item in self.idx2item)
+        return self.span_labels or tags
 
     def to_dict(self) -> dict[str, Any]:
         "All there is to know, ready for JSON"
-        flags = ("add_unk", "span_labels", "multi_label")
-        return {"items": self.get_items()} | {
-            flag: getattr(self, flag) for flag in flags
-        }
+        return {"items": self.get_items()} | {k: getattr(self, k) for k in _FLAGS}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Dictionary:
         "The dictionary that `to_dict` described"
-        items, settings = (
-            state["items"],
-            {k: v for k, v in state.items() if k != "items"},
-        )
-        return cls.of(items, **settings)
+        return cls.of(**state)
 
     def save(self, savefile: str | Path) -> None:
         "Write the dictionary to a JSON file"
@@ -157,11 +198,8 @@ class Dictionary:
 
     @classmethod
     def load_from_file(cls, filename: str | Path) -> Dictionary:
-        "Read a dictionary from a JSON file that `save` wrote"
-        return cls.from_dict(json.loads(Path(filename).read_text(encoding="utf-8")))
-
-    def __len__(self) -> int:
-        return len(self.idx2item)
+        "Read what `save` wrote; raises `ValueError` if it is something else"
+        return cls.from_dict(_read_state(Path(filename)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self)) and self.to_dict() == other.to_dict()
@@ -174,16 +212,16 @@ class Dictionary:
 
     __repr__ = __str__
 
-
-def unknown_item(
-    item: str,  # What was asked for
-    known: Sequence[str],  # What there is
-) -> str:  # A sentence for an error message
-    "Say that `item` is unknown, and name the nearest known one"
-    nearest = difflib.get_close_matches(item, known, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"{item!r} is not among the {len(known)} known: {shown}.{hint}"
+# %% ../../nbs/01_labels.ipynb #read-state
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_bytes())
+    except ValueError:  # not JSON, or not UTF-8
+        state = None
+    if not isinstance(state, dict) or not {"items"} <= set(state) <= {"items", *_FLAGS}:
+        message = f"{path} is not a dictionary: flairnb keeps them as JSON"
+        raise ValueError(f"{message}, and reads no pickle, as Flair writes them")
+    return state
 
 # %% ../../nbs/01_labels.ipynb #spans
 class Spans(NamedTuple):
@@ -198,17 +236,27 @@ class Spans(NamedTuple):
 SCHEMES = {"BIO": "BI", "BIOES": "SBEI"}  # the prefixes of a label's block, in order
 
 
+def _prefixes(scheme: str) -> str:
+    if scheme not in SCHEMES:
+        raise ValueError(f"tag format {scheme!r} is unknown: choose 'BIO' or 'BIOES'")
+    return SCHEMES[scheme]
+
+
 def tag_names(
     labels: Sequence[str],  # Labels of spans, such as `PER`
     scheme: str = "BIOES",  # `BIO` or `BIOES`
 ) -> list[str]:  # `O`, then the tags of each label
     "All tags that spans with these labels need; raises `ValueError` on another scheme"
-    if scheme not in SCHEMES:
-        raise ValueError(f"tag format {scheme!r} is unknown: choose 'BIO' or 'BIOES'")
-    return [
-        "O",
-        *(f"{prefix}-{label}" for label in labels for prefix in SCHEMES[scheme]),
-    ]
+    prefixes = _prefixes(scheme)
+    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in prefixes)]
+
+# %% ../../nbs/01_labels.ipynb #count-up
+def count_up(
+    lengths: np.ndarray,  # How far to count, again and again, (n,)
+) -> np.ndarray:  # All of the counts in a row, (sum of lengths,)
+    "0, 1, … for each length in turn: [2, 3] gives [0, 1, 0, 1, 2]"
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) - np.repeat(starts, lengths)
 
 # %% ../../nbs/01_labels.ipynb #encode-spans
 def encode_spans(
@@ -217,12 +265,12 @@ def encode_spans(
     scheme: str = "BIOES",  # `BIO` or `BIOES`
 ) -> np.ndarray:  # One tag number per token, (tokens,) int64
     "Tags of all tokens, numbered as in `tag_names`"
-    prefixes = SCHEMES[scheme]
+    prefixes = _prefixes(scheme)
     tags = np.zeros(offsets[-1], dtype=np.int64)
     first = offsets[spans.sentence] + spans.start
     lengths = spans.stop - spans.start
     block = 1 + spans.label.astype(np.int64) * len(prefixes)
-    inside = np.repeat(first, lengths) + _count_up(lengths)
+    inside = np.repeat(first, lengths) + count_up(lengths)
     tags[inside] = np.repeat(block + prefixes.index("I"), lengths)
     if scheme == "BIOES":
         tags[first + lengths - 1] = block + prefixes.index("E")
@@ -231,12 +279,6 @@ def encode_spans(
         single = lengths == 1
         tags[first[single]] = block[single] + prefixes.index("S")
     return tags
-
-
-def _count_up(lengths: np.ndarray) -> np.ndarray:
-    "0, 1, … for each length in turn: [2, 3] gives [0, 1, 0, 1, 2]"
-    starts = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) - np.repeat(starts, lengths)
 
 # %% ../../nbs/01_labels.ipynb #tag-parts
 _CODES = {"B": 1, "I": 2, "E": 3, "S": 4, "L": 3, "U": 4}  # L, U: the BILOU names

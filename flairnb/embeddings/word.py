@@ -360,7 +360,10 @@ def unpack_words(
     lengths: Tensor,  # Characters in each word
 ) -> list[str]:  # Words by row
     "The words that `pack_words` packed"
-    whole, ends = bytes(text.numpy()).decode("utf-8", "surrogatepass"), lengths.cumsum(0).tolist()
+    whole, ends = (
+        bytes(text.numpy()).decode("utf-8", "surrogatepass"),
+        lengths.cumsum(0).tolist(),
+    )
     return [whole[a:b] for a, b in zip([0, *ends], ends)]  # noqa: B905
 
 # %% ../../nbs/13_word_embeddings.ipynb #gathered

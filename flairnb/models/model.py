@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import Batch, by_length
-from ..data.corpus import SentenceDataset, SentenceTable, table_of
+from flairnb.data.corpus import (
+    SentenceDataset,
+    SentenceTable,
+    count_labels,
+    table_of,
+)
 from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Sentence
 from ..evaluation import LabelCounts, Result
@@ -30,7 +37,8 @@ from flairnb.saving import (
 )
 
 # %% auto #0
-__all__ = ['MODEL_CLASSES', 'Kind', 'WorkList', 'work_list', 'Evaluation', 'labels_with_unseen', 'Model', 'load_model']
+__all__ = ['MODEL_CLASSES', 'Kind', 'WorkList', 'work_list', 'evaluating', 'Evaluation', 'labels_with_unseen', 'merge_others',
+           'Model', 'load_model']
 
 # %% ../../nbs/21_model.ipynb #work-list
 @dataclass
@@ -56,19 +64,34 @@ def work_list(
     if isinstance(sentences, Sentence):
         sentences = [sentences]
     if isinstance(sentences, SentenceDataset):
-        dataset = sentences.current()
+        dataset, objects = sentences.current(), sentences
     else:
-        for place, sentence in enumerate(sentences):
+        objects = list(sentences)
+        for place, sentence in enumerate(objects):
             if not isinstance(sentence, Sentence):
                 kind = type(sentence).__name__
                 message = f"item {place} is {kind}: make it a Sentence first"
                 raise TypeError(message)
-        dataset = SentenceDataset(table_of(sentences, layers))
+        dataset = SentenceDataset(table_of(objects, layers))
     filled = np.flatnonzero(dataset.lengths)
     order = [
         filled[places] for places in by_length(dataset.lengths[filled], batch_size)
     ]
-    return WorkList(dataset, order, sentences)
+    return WorkList(dataset, order, objects)
+
+# %% ../../nbs/21_model.ipynb #evaluating
+@contextmanager
+def evaluating(
+    model: nn.Module,  # What shall predict
+) -> Iterator[None]:
+    "Switch dropout and gradients off, and back when the block ends"
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 # %% ../../nbs/21_model.ipynb #evaluation
 @dataclass
@@ -87,6 +110,24 @@ def labels_with_unseen(
 ) -> list[str]:  # Known labels first, then the others
     "Number the labels that a model cannot know behind those it knows"
     return list(dict.fromkeys([*labels, *found]))
+
+# %% ../../nbs/21_model.ipynb #merge
+def merge_others(
+    counts: LabelCounts,  # Gold against predicted
+    kept: Dictionary,  # Labels to tell apart
+) -> LabelCounts:  # Over these labels and `<unk>`
+    "Count all labels that are not in a dictionary as `<unk>`"
+    named = labels_with_unseen(kept.get_items(), ["<unk>"])
+    unknown = named.index("<unk>")
+    new = [named.index(x) if x in named else unknown for x in counts.labels]
+    new.append(len(named))  # no label
+    old_size, size, cells = len(counts.labels) + 1, len(named) + 1, Counter[int]()
+    for cell, count in counts.cells.items():
+        gold, predicted = divmod(cell, old_size)
+        cells[new[gold] * size + new[predicted]] += count
+    merged = type(counts)(named)
+    merged.cells = cells
+    return merged
 
 # %% ../../nbs/21_model.ipynb #model
 MODEL_CLASSES: dict[str, type[Model]] = {}  # what a model file may name
@@ -134,6 +175,14 @@ class Model(nn.Module, ABC):
     def known_labels(self) -> Dictionary:
         "The labels that it can predict"
 
+    def gold_labels(self, dataset: SentenceDataset, layer: str) -> dict[str, int]:
+        "How often each gold label occurs that such a model can learn"
+        return count_labels(dataset, layer)
+
+    def warnings_about(self, split: str, dataset: SentenceDataset) -> list[str]:
+        "What a user should know about the gold labels of a split"
+        return []
+
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; called before the optimizer is made"
 
@@ -151,23 +200,21 @@ class Model(nn.Module, ABC):
         mini_batch_size: int = 32,  # Sentences in a batch
         main_evaluation_metric: tuple[str, str] | str = ("micro avg", "f1-score"),
         exclude_labels: Sequence[str] | None = None,  # Gold labels to leave out
-        gold_label_dictionary: Dictionary | None = None,  # Labels a metric may name
+        gold_label_dictionary: Dictionary | None = None,  # All others are `<unk>`
         return_loss: bool = True,  # Kept for Flair's sake: the loss is always there
     ) -> Result:  # Scores and report
         "Compare predictions with gold labels; nothing is left on the sentences"
         dataset = SentenceDataset.of(data_points).current()
-        layer = gold_label_type or self.label_type
-        was_training = self.training
-        self.eval()
-        with torch.no_grad():
+        with evaluating(self):
             order = by_length(dataset.lengths, mini_batch_size)
-            found = self._evaluate(dataset, layer, order)
-        self.train(was_training)
+            found = self._evaluate(dataset, gold_label_type or self.label_type, order)
         if out_path is not None:
             with atomic_write(out_path, "w") as file:
                 file.writelines(found.lines())
-        mean = found.loss / max(found.size, 1)
-        return found.counts.result(main_evaluation_metric, mean, exclude_labels)
+        counts, mean = found.counts, found.loss / max(found.size, 1)
+        if gold_label_dictionary is not None:
+            counts = merge_others(counts, gold_label_dictionary)
+        return counts.result(main_evaluation_metric, mean, exclude_labels)
 
     def save(self, model_file: str | Path) -> None:
         "Write the model to one file: tensors and JSON, no pickle"
@@ -206,14 +253,17 @@ def load_model(
     if not issubclass(made_as, kind):
         message = f"{path} holds a {name}, not a {kind.__name__}"
         raise ModelFileError(f"{message}: load it with {name}.load or Model.load")
-    with torch.random.fork_rng(devices=[]):  # reading a model draws no random numbers
-        model = made_as.from_config(stored.config["model"])
+    try:
+        with torch.random.fork_rng(devices=[]):  # loading draws no random numbers
+            model = made_as.from_config(stored.config["model"])
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{path}: its settings make no {name} here ({error})"
+        raise ModelFileError(message) from error
     device = model.device
     try:
         model.load_state_dict(stored.tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise ModelFileError(
-            f"{path} does not fit its own settings: {error}"
-        ) from error
+        message = f"{path} does not fit its own settings: {error}"
+        raise ModelFileError(message) from error
     model.training_card = stored.config.get("training", {})
     return model.to(device).eval()

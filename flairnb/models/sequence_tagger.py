@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,18 +23,39 @@ from flairnb.data.corpus import (
     count_labels,
     token_places,
 )
-from ..data.labels import Dictionary, Spans, decode_spans, encode_spans, tag_names
+from flairnb.data.labels import (
+    SCHEMES,
+    Dictionary,
+    Spans,
+    decode_spans,
+    encode_spans,
+    tag_names,
+)
 from ..data.sentence import TOKEN, Layer, Sentence
 from ..embeddings.base import TokenEmbeddings, build, describe
 from ..evaluation import SpanCounts, TokenCounts
 from ..foundation import default_device
-from .model import Evaluation, Model, labels_with_unseen, work_list
-from ..nn.crf import CRF, UNKNOWN_TAG, Lattice
-from ..nn.layers import LengthAwareRNN, LockedDropout, WordDropout
+from flairnb.models.model import (
+    Evaluation,
+    Model,
+    evaluating,
+    labels_with_unseen,
+    work_list,
+)
+from ..nn.crf import CRF, UNKNOWN_TAG, Lattice, n_best, precise
+from flairnb.nn.layers import (
+    LengthAwareRNN,
+    LockedDropout,
+    WordDropout,
+    copy_torch_weights,
+)
 
 # %% auto #0
-__all__ = ['TagSet', 'token_numbers', 'span_numbers', 'Independent', 'Decoded', 'write_tokens', 'write_spans', 'compare_tokens',
-           'compare_spans', 'spans_of_dataset', 'prediction_lines', 'TagLayers', 'tag_weights', 'SequenceTagger']
+__all__ = ['TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps', 'encode_known', 'overlap_warnings',
+           'independent_lattice', 'span_masks', 'span_log_probabilities', 'Decoded', 'write_layer', 'write_tokens',
+           'write_spans', 'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans',
+           'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines', 'TagLayers', 'tag_weights',
+           'TaggerSettings', 'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set
 @dataclass(frozen=True)
@@ -61,7 +82,8 @@ class TagSet:
             raise ValueError("the tag dictionary holds no labels to predict")
         if not dictionary.span_labels:
             return cls(labels, labels)
-        return cls(labels, tag_names(labels, tag_format), tag_format)
+        scheme = tag_format.upper()
+        return cls(labels, tag_names(labels, scheme), scheme)
 
     def encode(
         self,
@@ -72,25 +94,28 @@ class TagSet:
         if self.scheme is None:
             return token_numbers(table, layer, self.labels)
         marks = span_numbers(table, layer, self.labels)
-        known = marks.label != UNKNOWN_TAG
-        tags = encode_spans(_pick(marks, known), table.offsets, self.scheme)
-        for row, start, stop, _ in zip(*_pick(marks, ~known), strict=True):
-            first = table.offsets[row]
-            tags[first + start : first + stop] = UNKNOWN_TAG
-        return tags
+        return encode_known(marks, table.offsets, self.scheme)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set-parts
+def label_numbers(
+    strings: Sequence[str],  # What stands on tokens or spans
+    labels: Sequence[str],  # Labels by number
+) -> np.ndarray:  # Number of each string, of `<unk>` if that is a label, or none
+    "Numbers of strings that may be labels"
+    numbers = {label: number for number, label in enumerate(labels)}
+    other = numbers.get("<unk>", UNKNOWN_TAG)
+    return np.array([numbers.get(string, other) for string in strings])
+
+
 def token_numbers(
     table: SentenceTable,  # Sentences with labels on tokens
     layer: str,  # Which labels
     labels: Sequence[str],  # Labels by number
 ) -> np.ndarray:  # Number of each token's label, or `UNKNOWN_TAG`, (tokens,)
     "Labels of all tokens of a table as numbers; no label counts as `O`"
-    numbers = {label: number for number, label in enumerate(labels)}
     strings = ["O", *table.strings.strings[1:]]  # string 0 means no label
-    known = np.array([numbers.get(string, UNKNOWN_TAG) for string in strings])
     nothing = np.zeros(len(table.words), dtype=np.int32)
-    return known[table.token_layers.get(layer, nothing)]
+    return label_numbers(strings, labels)[table.token_layers.get(layer, nothing)]
 
 
 def span_numbers(
@@ -101,46 +126,129 @@ def span_numbers(
     "Spans of a table with their labels as numbers"
     empty = np.zeros(0, dtype=np.int64)
     marks = table.mark_layers.get(layer, Spans(empty, empty, empty, empty))
-    numbers = {label: number for number, label in enumerate(labels)}
-    strings = table.strings.strings
-    known = np.array([numbers.get(string, UNKNOWN_TAG) for string in strings])
     marks = _pick(marks, marks.stop > marks.start)  # a sentence's own label is no span
+    known = label_numbers(table.strings.strings, labels)
     return marks._replace(label=known[marks.label])
 
 
 def _pick(spans: Spans, which: np.ndarray) -> Spans:
     return Spans(*(column[which] for column in spans))
 
+# %% ../../nbs/22_sequence_tagger.ipynb #overlaps
+def without_overlaps(
+    spans: Spans,  # Spans in any order
+) -> np.ndarray:  # Which to keep, so that no two share a token, (s,) bool
+    "Find the spans that can be written as tags, from left to right"
+    order = np.lexsort((-spans.stop, spans.start, spans.sentence))
+    columns = (column[order].tolist() for column in spans[:3])
+    kept, last, end = np.zeros(len(order), dtype=bool), -1, 0
+    for place, row, start, stop in zip(order.tolist(), *columns, strict=True):
+        if row != last or start >= end:
+            kept[place], last, end = True, row, stop
+    return kept
+
+
+def encode_known(
+    spans: Spans,  # Spans of a table, with the number of their label
+    offsets: np.ndarray,  # Where each sentence starts in the row of tokens, (n + 1,)
+    scheme: str,  # `BIO` or `BIOES`
+) -> np.ndarray:  # Number of each token's tag, or `UNKNOWN_TAG`, (tokens,)
+    "Tags of all tokens; a span that has no tags leaves its tokens unobserved"
+    kept = spans.label != UNKNOWN_TAG
+    kept[kept] = without_overlaps(_pick(spans, kept))
+    tags = encode_spans(_pick(spans, kept), offsets, scheme)
+    others = _pick(spans, ~kept)
+    first = offsets[others.sentence] + others.start
+    for low, high in zip(
+        first.tolist(), (first + others[2] - others[1]).tolist(), strict=True
+    ):
+        tags[low:high][tags[low:high] == 0] = UNKNOWN_TAG
+    return tags
+
+# %% ../../nbs/22_sequence_tagger.ipynb #overlap-warnings
+def overlap_warnings(
+    split: str,  # Name of the sentences
+    dataset: SentenceDataset,  # Gold sentences
+    layer: str,  # Their label layer
+    known: TagSet,  # The model's tags
+) -> list[str]:  # One warning, or none
+    "Count gold spans that overlap another, and show the first sentence"
+    if known.scheme is None:
+        return []
+    spans = span_numbers(dataset.table, layer, known.labels)
+    spans = _pick(spans, np.isin(spans.sentence, dataset.rows))
+    others = spans.sentence[~without_overlaps(spans)]
+    if not len(others):
+        return []
+    text = dataset.table.sentence(int(others[0])).text
+    message = f"{len(others)} of {len(spans.start)} spans in {split} overlap another"
+    return [f"{message}: they are not learned and count as errors (first: {text!r})"]
+
 # %% ../../nbs/22_sequence_tagger.ipynb #independent
-@dataclass(frozen=True)
-class Independent:
-    "Tags that do not depend on each other, with the calls of a lattice"
+def independent_lattice(
+    emissions: Tensor,  # Scores of tags, (b, t, k)
+    lengths: Tensor,  # Tokens in each sentence, (b,)
+) -> Lattice:  # All rows of tags, in double precision
+    "The lattice of tokens that decide alone"
+    (scores,) = precise(emissions)
+    likely = scores.log_softmax(-1)  # (b, t, k)
+    moves = likely.new_zeros(likely.shape[-1], likely.shape[-1])
+    total = likely.new_zeros(len(likely))
+    return Lattice(likely, torch.zeros_like(likely), total, likely, moves, lengths)
 
-    log_probabilities: Tensor  # (b, t, k)
-    lengths: Tensor  # (b,)
+# %% ../../nbs/22_sequence_tagger.ipynb #span-masks
+def span_masks(
+    label: Tensor,  # Number of each span's label, (s,)
+    scheme: str,  # `BIO` or `BIOES`
+    tags: int,  # How many tags there are, k
+) -> tuple[Tensor, Tensor, Tensor]:  # Three of (s, k) bool
+    "Tags of each span's label: all, those a span goes on after, those it goes on with"
+    prefixes, number = SCHEMES[scheme], torch.arange(tags, device=label.device) - 1
+    own = (number >= 0) & (number // len(prefixes) == label[:, None])
 
-    def marginals(self) -> Tensor:
-        "Probability of each tag at each token, (b, t, k)"
-        return self.log_probabilities.exp()
+    def with_prefix(wanted: str) -> Tensor:
+        kept = [place for place, prefix in enumerate(prefixes) if prefix in wanted]
+        chosen = torch.tensor(kept, device=label.device)
+        return own & torch.isin(number % len(prefixes), chosen)
 
-    def segment_log_probabilities(
-        self,
-        tags: Tensor,  # The chosen tags, (b, t)
-        sentence: Tensor,  # Which sentence each stretch is in, (s,)
-        start: Tensor,  # Its first token, (s,)
-        stop: Tensor,  # One past its last token, (s,)
-        next_tag: Tensor | None = None,  # Tag that must follow, (s,)
-    ) -> Tensor:  # Log-probability of the stretch, (s,)
-        "How likely tokens `start` to `stop - 1` have exactly these tags"
-        scores = self.log_probabilities.gather(2, tags[..., None])[..., 0]  # (b, t)
-        sums = torch.nn.functional.pad(scores.cumsum(1), (1, 0))
-        found = sums[sentence, stop] - sums[sentence, start]
-        if next_tag is None:
-            return found
-        inside = stop < self.lengths[sentence]
-        following = torch.where(inside, stop, start)
-        after = self.log_probabilities[sentence, following, next_tag]
-        return (found + after).masked_fill(~inside, -torch.inf)
+    return own, with_prefix("BI"), with_prefix("IE")
+
+# %% ../../nbs/22_sequence_tagger.ipynb #span-log-probabilities
+@torch.no_grad()
+def span_log_probabilities(
+    lattice: Lattice,  # All rows of tags of a batch
+    spans: Spans,  # Sentence, start, stop, number of the label, each (s,)
+    scheme: str,  # `BIO` or `BIOES`
+) -> Tensor:  # Log-probability of each span, (s,)
+    "Sum over all rows of tags that spell a span"
+    moves, emissions, beta = lattice.transitions, lattice.emissions, lattice.log_beta
+    columns = (torch.from_numpy(np.asarray(column)).long() for column in spans)
+    row, start, stop, label = (column.to(moves.device) for column in columns)
+    own, before, after = span_masks(label, scheme, len(moves))  # (s, k)
+    hidden = -torch.inf
+
+    arrive = lattice.log_alpha[row, (start - 1).clamp(min=0)].masked_fill(
+        before, hidden
+    )
+    arrive = (arrive[..., None] + moves).logsumexp(1) + emissions[row, start]
+    begin = lattice.log_alpha[row, start]  # `I` begins a span only if none goes on
+    begin = torch.where(after & (start > 0)[:, None], arrive, begin)
+    scores = begin.masked_fill(~own, hidden)  # (s, k)
+    for step in range(1, int((stop - start).max())):
+        place = start + step
+        further = scores.masked_fill(~before, hidden)
+        further = (further[..., None] + moves).logsumexp(1)
+        further = further + emissions[row, place.clamp(max=emissions.shape[1] - 1)]
+        further = further.masked_fill(~after, hidden)
+        scores = torch.where((place < stop)[:, None], further, scores)
+    following = stop.clamp(max=emissions.shape[1] - 1)
+    leave = (emissions[row, following] + beta[row, following]).masked_fill(
+        after, hidden
+    )
+    leave = (moves + leave[:, None]).logsumexp(2)  # (s, k)
+    is_open = before & (stop < lattice.lengths[row])[:, None]
+    total = (scores + torch.where(is_open, leave, beta[row, stop - 1])).logsumexp(1)
+    return total - lattice.log_partition[row]
 
 # %% ../../nbs/22_sequence_tagger.ipynb #decoded
 @dataclass(frozen=True)
@@ -148,7 +256,7 @@ class Decoded:
     "Chosen tags of a batch, and how likely they are"
 
     tags: Tensor  # (b, t)
-    lattice: Lattice | Independent  # All other ways to tag the batch
+    lattice: Lattice  # All other ways to tag the batch
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -168,17 +276,21 @@ class Decoded:
         "How likely each span is, with exactly these ends and this label"
         if not len(spans.sentence):
             return np.zeros(0)
-        columns = (torch.from_numpy(np.asarray(c)) for c in spans)
-        row, start, stop, label = (c.to(self.tags.device) for c in columns)
-        likely = self.lattice.segment_log_probabilities
-        score = likely(self.tags, row, start, stop).exp()
-        if scheme == "BIO":  # the span must also end here: no `I-` of its label follows
-            inside = 1 + label * 2 + 1
-            longer = likely(self.tags, row, start, stop, inside)
-            score = score - longer.exp()
-        return score.clamp(0, 1).cpu().numpy()
+        likely = span_log_probabilities(self.lattice, spans, scheme)
+        return likely.exp().clamp(0, 1).cpu().numpy()
 
 # %% ../../nbs/22_sequence_tagger.ipynb #write-tokens
+def write_layer(
+    sentence: Sentence,  # To write on
+    layer: str,  # Under which name
+    columns: Layer,  # Labels
+) -> None:
+    "Replace a layer, and what belongs to it"
+    sentence.remove_labels(layer)
+    if columns.values:
+        sentence.put_layer(layer, columns)
+
+
 def write_tokens(
     sentences: Sequence[Sentence],  # Of one batch
     layer: str,  # Under which name
@@ -187,16 +299,12 @@ def write_tokens(
     names: Sequence[str],  # Tags by number
 ) -> None:
     "Write a tag on every token"
-    silent = [number for number, name in enumerate(names) if name in ("O", "_")]
+    speaks = np.array([name not in ("O", "_") for name in names])
     for sentence, row, score in zip(sentences, tags, scores, strict=True):
-        size = len(sentence)
-        places = np.flatnonzero(~np.isin(row[:size], silent)) if silent else range(size)
-        numbers = row[places].tolist() if silent else row[:size].tolist()
-        kept = score[places] if silent else score[:size]
-        values = [names[number] for number in numbers]
-        starts = [int(place) for place in places]
-        made = Layer.of(starts, [TOKEN] * len(starts), values, kept.tolist())
-        sentence.put_layer(layer, made)
+        places = np.flatnonzero(speaks[row[: len(sentence)]])
+        values = [names[number] for number in row[places].tolist()]
+        columns = (places.tolist(), [TOKEN] * len(places), values)
+        write_layer(sentence, layer, Layer.of(*columns, score[places].tolist()))
 
 
 def write_spans(
@@ -212,9 +320,51 @@ def write_spans(
         starts, stops = spans.start[low:high].tolist(), spans.stop[low:high].tolist()
         values = [names[number] for number in spans.label[low:high].tolist()]
         made = Layer.of(starts, stops, values, scores[low:high].tolist())
-        sentence.put_layer(layer, made)
+        write_layer(sentence, layer, made)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #write-more
+def write_distributions(
+    sentences: Sequence[Sentence],  # Of one batch
+    layer: str,  # Under which name
+    probabilities: np.ndarray,  # (b, t, k)
+    names: Sequence[str],  # Tags by number
+) -> None:
+    "Keep the probabilities of all tags; see `Token.get_tags_proba_dist`"
+    for sentence, row in zip(sentences, probabilities, strict=True):
+        kept = row[: len(sentence)].copy()
+        sentence.put_distributions(layer, list(names), kept)
+
+
+def write_n_best(
+    sentences: Sequence[Sentence],  # Of one batch
+    layer: str,  # Under which name
+    paths: np.ndarray,  # Rows of tags, best first, (b, n, t)
+    scores: np.ndarray,  # Their log-probabilities, -inf where there is none, (b, n)
+    names: Sequence[str],  # Tags by number
+) -> None:
+    "Keep rows of tags as the metadata `<layer>_n_best`: probability and tags of each"
+    for sentence, rows, row_scores in zip(sentences, paths, scores, strict=True):
+        found = [
+            (
+                float(np.exp(score)),
+                [names[tag] for tag in row[: len(sentence)].tolist()],
+            )
+            for row, score in zip(rows, row_scores.tolist(), strict=True)
+            if score > -np.inf
+        ]
+        sentence.add_metadata(f"{layer}_n_best", found)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #compare
+def gold_labels(
+    dataset: SentenceDataset,  # Gold sentences
+    layer: str,  # Their label layer
+    known: TagSet,  # The model's tags
+) -> dict[str, int]:  # How often each label occurs, on tokens or on spans
+    "Frequencies of the labels that a model with these tags can learn"
+    on_tokens = known.scheme is None
+    return count_labels(dataset, layer, tokens=on_tokens, marks=not on_tokens)
+
+
 def compare_tokens(
     dataset: SentenceDataset,  # Gold sentences
     layer: str,  # Their label layer
@@ -222,7 +372,7 @@ def compare_tokens(
     known: TagSet,  # The model's tags
 ) -> TokenCounts:  # Counts on ids
     "Count gold and predicted labels of tokens"
-    labels = labels_with_unseen(known.labels, count_labels(dataset, layer))
+    labels = labels_with_unseen(known.labels, gold_labels(dataset, layer, known))
     counts, places = TokenCounts(labels), token_places(dataset)
     counts.add(token_numbers(dataset.table, layer, labels)[places], predicted[places])
     return counts
@@ -235,7 +385,7 @@ def compare_spans(
     known: TagSet,  # The model's tags
 ) -> SpanCounts:  # Counts on ids
     "Count gold and predicted spans"
-    labels = labels_with_unseen(known.labels, count_labels(dataset, layer))
+    labels = labels_with_unseen(known.labels, gold_labels(dataset, layer, known))
     counts = SpanCounts(labels)
     gold = span_numbers(dataset.table, layer, labels)
     counts.add(
@@ -252,33 +402,51 @@ def spans_of_dataset(
 ) -> Spans:  # Spans, with the table's row for their sentence
     "Spans that the tags of a dataset spell"
     offsets = np.concatenate([[0], np.cumsum(dataset.lengths)])
-    tags = predicted[token_places(dataset)]
+    spans = read_spans(predicted[token_places(dataset)], offsets, known)
+    return spans._replace(sentence=dataset.rows[spans.sentence])
+
+
+def read_spans(
+    tags: np.ndarray,  # One tag per token, (tokens,)
+    offsets: np.ndarray,  # Where each sentence starts in that row, (n + 1,)
+    known: TagSet,  # The model's tags
+) -> Spans:  # Spans, with the number of their label
+    "Spans that tags spell"
     spans, found = decode_spans(tags, offsets, known.tags)
     numbers = np.array([known.labels.index(label) for label in found], dtype=np.int64)
-    return Spans(dataset.rows[spans.sentence], *spans[1:3], numbers[spans.label])
+    return spans._replace(label=numbers[spans.label])
 
 # %% ../../nbs/22_sequence_tagger.ipynb #prediction-lines
+def tags_to_show(
+    dataset: SentenceDataset,  # Gold sentences
+    layer: str,  # Their label layer
+    predicted: np.ndarray,  # Tag of each token of the table, (tokens,)
+    known: TagSet,  # The model's tags
+) -> tuple[list[str], np.ndarray, np.ndarray]:  # Names; gold, predicted: (tokens,)
+    "Gold and predicted tags of a dataset; spans are written as BIO"
+    table, places = dataset.table, token_places(dataset)
+    labels = labels_with_unseen(known.labels, gold_labels(dataset, layer, known))
+    if known.scheme is None:
+        names = [*dict.fromkeys([*labels, "O"])]
+        gold = token_numbers(table, layer, names)
+        return names, gold[places], predicted[places]
+    gold = encode_known(span_numbers(table, layer, labels), table.offsets, "BIO")
+    spans = spans_of_dataset(dataset, predicted, known)
+    found = encode_spans(spans, table.offsets, "BIO")
+    return tag_names(labels, "BIO"), gold[places].clip(min=0), found[places]
+
+
 def prediction_lines(
     dataset: SentenceDataset,  # Gold sentences
     layer: str,  # Their label layer
     predicted: np.ndarray,  # Tag of each token of the table, (tokens,)
     known: TagSet,  # The model's tags
 ) -> Iterator[str]:  # Lines with line ends
-    "Lines `token gold predicted`, as in Flair's `dev.tsv`; spans are written as BIO"
-    table, places = dataset.table, token_places(dataset)
-    labels = labels_with_unseen(known.labels, count_labels(dataset, layer))
-    if known.scheme is None:
-        names = [*labels, "O"]
-        gold = token_numbers(table, layer, names)[places]
-        found = predicted[places]
-    else:
-        names = tag_names(labels, "BIO")
-        marks = span_numbers(table, layer, labels)
-        gold = encode_spans(marks, table.offsets, "BIO")[places]
-        spans = spans_of_dataset(dataset, predicted, known)
-        found = encode_spans(spans, table.offsets, "BIO")[places]
-    strings = table.strings.strings
-    rows = zip(table.words[places].tolist(), gold.tolist(), found.tolist(), strict=True)
+    "Lines `token gold predicted`, as in Flair's `dev.tsv`"
+    names, gold, found = tags_to_show(dataset, layer, predicted, known)
+    strings, words = dataset.table.strings.strings, dataset.table.words
+    columns = (words[token_places(dataset)], gold, found)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     for length in dataset.lengths.tolist():
         for _ in range(length):
             word, right, guess = next(rows)
@@ -317,8 +485,7 @@ class TagLayers(nn.Module):
             x = self.embedding2nn(x)
         if self.rnn is not None:
             x = self.rnn(x, lengths)  # (b, t, h)
-            x = self.locked_dropout(self.dropout(x))
-        return self.linear(x)  # (b, t, k)
+        return self.linear(self.locked_dropout(self.dropout(x)))  # (b, t, k)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-weights
 def tag_weights(
@@ -339,6 +506,106 @@ def tag_weights(
         for tag in tags.tags
     ]
     return torch.tensor(values, dtype=torch.float32)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #tagger-settings
+@dataclass(frozen=True)
+class TaggerSettings:
+    "The arguments of `SequenceTagger` that are plain values"
+
+    use_rnn: bool = True
+    rnn_type: str = "LSTM"
+    tag_format: str = "BIOES"
+    hidden_size: int = 256
+    rnn_layers: int = 1
+    bidirectional: bool = True
+    use_crf: bool = True
+    reproject_embeddings: bool | int = True
+    dropout: float = 0.0
+    word_dropout: float = 0.05
+    locked_dropout: float = 0.5
+    train_initial_hidden_state: bool = False
+    loss_weights: Mapping[str, float] | None = None
+    allow_unk_predictions: bool = False
+    rnn_dropout: float = 0.5  # Between networks stacked on each other
+
+    def projected(self, size: int) -> int:
+        "Length of vectors of length `size` after the first linear map, 0 for no map"
+        wanted = self.reproject_embeddings
+        return size * wanted if isinstance(wanted, bool) else wanted
+
+    def network(self, size: int) -> LengthAwareRNN | None:
+        "The recurrent network for vectors of length `size`, if there shall be one"
+        if not self.use_rnn:
+            return None
+        if self.hidden_size < 1 or self.rnn_layers < 1:
+            raise ValueError("hidden_size and rnn_layers are at least 1")
+        return LengthAwareRNN(
+            self.projected(size) or size,
+            self.hidden_size,
+            self.rnn_type,
+            self.rnn_layers,
+            self.bidirectional,
+            self.rnn_dropout if self.rnn_layers > 1 else 0.0,
+            self.train_initial_hidden_state,
+        )
+
+    def layers(self, size: int, tags: int) -> TagLayers:
+        "The layers from vectors of length `size` to scores of `tags` tags"
+        joined = self.use_rnn or self.use_crf  # without, a dropped word is lost
+        word_dropout = self.word_dropout if joined else 0.0
+        drops = (self.dropout, word_dropout, self.locked_dropout)
+        return TagLayers(size, tags, self.network(size), self.projected(size), drops)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #settings-of-rnn
+def settings_of(
+    rnn: nn.RNNBase,  # A network of torch's
+) -> dict[str, Any]:  # Settings that describe it
+    "The settings that build a network like this one"
+    return {
+        "rnn_type": rnn.mode.removesuffix("_TANH"),
+        "hidden_size": rnn.hidden_size,
+        "rnn_layers": rnn.num_layers,
+        "bidirectional": rnn.bidirectional,
+        "rnn_dropout": rnn.dropout,
+    }
+
+
+def take_over(
+    rnn: nn.RNNBase,  # A network of torch's
+    layers: TagLayers,  # Layers whose network was built like it
+    size: int,  # Length of the vectors that it will read
+) -> None:
+    "Copy a network's weights; raises `ValueError` if it reads vectors of another size"
+    if rnn.input_size != size:
+        message = f"rnn reads vectors of length {rnn.input_size}, but it would get"
+        raise ValueError(f"{message} vectors of length {size}")
+    assert layers.rnn is not None
+    copy_torch_weights(rnn, layers.rnn.layers)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #gold-memory
+class GoldTags:
+    "The gold tags of tables, for as long as they live"
+
+    def __init__(self, tags: TagSet) -> None:
+        self.tags = tags
+        self._known: Any = weakref.WeakKeyDictionary()
+
+    def of(
+        self,
+        batch: Batch,  # Sentences with gold labels
+        layer: str,  # Which labels
+    ) -> Tensor:  # Numbers of tags, `UNKNOWN_TAG` in the padding, (b, t)
+        "Gold tags of a batch"
+        table, known = batch.table, self._known.setdefault(batch.table, {})
+        sources = table.token_layers.get(layer), table.mark_layers.get(layer)
+        kept, tags = known.get(layer, ((), None))
+        if tags is None or any(a is not b for a, b in zip(kept, sources, strict=True)):
+            tags = self.tags.encode(table, layer)
+            known[layer] = sources, tags  # encoded again if a layer is replaced
+        return batch.take(tags, padding=UNKNOWN_TAG)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.tags,)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tagger
 class SequenceTagger(Model):
@@ -367,52 +634,37 @@ class SequenceTagger(Model):
         allow_unk_predictions: bool = False,  # `<unk>` may be predicted
     ) -> None:
         "Build the layers; raises `ValueError` on settings that name nothing"
+        given = locals()
         super().__init__()
         if getattr(embeddings, "embedding_type", "") != "word-level":
             kind = type(embeddings).__name__
             raise ValueError(f"a tagger needs embeddings of tokens, not {kind}")
+        chosen = {f.name: given[f.name] for f in fields(TaggerSettings)[:-1]}
+        if rnn is not None and use_rnn:
+            chosen |= settings_of(rnn)
+        self._build(embeddings, tag_dictionary, tag_type, TaggerSettings(**chosen))
+        if rnn is not None and use_rnn:
+            size = embeddings.embedding_length
+            take_over(rnn, self.layers, self.settings.projected(size) or size)
+
+    def _build(
+        self,
+        embeddings: TokenEmbeddings,
+        tag_dictionary: Dictionary,
+        tag_type: str,
+        settings: TaggerSettings,
+    ) -> None:
         self.label_type, self.embeddings = tag_type, embeddings
         self.label_dictionary = Dictionary.from_dict(tag_dictionary.to_dict())
-        tagset = TagSet.of(self.label_dictionary, tag_format, allow_unk_predictions)
-        self.tagset, self.tag_dictionary = tagset, Dictionary.of(tagset.tags)
-        self._weights = tag_weights(loss_weights, tagset) if loss_weights else None
-        size = embeddings.embedding_length
-        projected = size if reproject_embeddings is True else int(reproject_embeddings)
-        network: LengthAwareRNN | None = None
-        if rnn is not None:
-            network = LengthAwareRNN.from_torch(rnn)
-            rnn_type, hidden_size = rnn.mode.removesuffix("_TANH"), rnn.hidden_size
-            rnn_layers, bidirectional = rnn.num_layers, rnn.bidirectional
-        elif use_rnn:
-            network = LengthAwareRNN(
-                projected or size,
-                hidden_size,
-                rnn_type,
-                rnn_layers,
-                bidirectional,
-                dropout=0.5 if rnn_layers > 1 else 0.0,
-                train_initial_hidden_state=train_initial_hidden_state,
-            )
-        drops = (dropout, word_dropout if use_rnn or use_crf else 0.0, locked_dropout)
-        self.layers = TagLayers(size, len(tagset.tags), network, projected, drops)
-        self.crf = CRF(len(tagset.tags)) if use_crf else None
-        self._settings = {
-            "use_rnn": use_rnn,
-            "rnn_type": rnn_type,
-            "tag_format": tag_format,
-            "hidden_size": hidden_size,
-            "rnn_layers": rnn_layers,
-            "bidirectional": bidirectional,
-            "use_crf": use_crf,
-            "reproject_embeddings": reproject_embeddings,
-            "dropout": dropout,
-            "word_dropout": word_dropout,
-            "locked_dropout": locked_dropout,
-            "train_initial_hidden_state": train_initial_hidden_state,
-            "loss_weights": dict(loss_weights) if loss_weights else None,
-            "allow_unk_predictions": allow_unk_predictions,
-        }
-        self._gold: Any = weakref.WeakKeyDictionary()  # tags of a table, once encoded
+        self.settings, weights = settings, settings.loss_weights
+        formats = (settings.tag_format, settings.allow_unk_predictions)
+        self.tagset = TagSet.of(self.label_dictionary, *formats)
+        self.tag_dictionary = Dictionary.of(self.tagset.tags)
+        self._weights = tag_weights(weights, self.tagset) if weights else None
+        tags = len(self.tagset.tags)
+        self.layers = settings.layers(embeddings.embedding_length, tags)
+        self.crf = CRF(tags) if settings.use_crf else None
+        self._gold = GoldTags(self.tagset)
         self.to(default_device())
 
     # --- what the trainer asks ---
@@ -421,6 +673,14 @@ class SequenceTagger(Model):
     def known_labels(self) -> Dictionary:
         "The labels that it can predict"
         return self.label_dictionary
+
+    def gold_labels(self, dataset: SentenceDataset, layer: str) -> dict[str, int]:
+        "How often each gold label occurs, on tokens or on spans"
+        return gold_labels(dataset, layer, self.tagset)
+
+    def warnings_about(self, split: str, dataset: SentenceDataset) -> list[str]:
+        "Say how many gold spans overlap, for tags cannot tell of them"
+        return overlap_warnings(split, dataset, self.label_type, self.tagset)
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get the embeddings ready for these tables"
@@ -431,20 +691,24 @@ class SequenceTagger(Model):
         return self.layers(self.embeddings(batch), batch.token_counts)
 
     def forward_loss(self, batch: Batch | Sequence[Sentence]) -> tuple[Tensor, int]:
-        "Summed loss of a batch, and its number of tokens"
-        batch = self._as_batch(batch)
-        return self._loss(self(batch), batch, self.label_type)
-
-    def _as_batch(self, batch: Batch | Sequence[Sentence]) -> Batch:
+        "Summed loss of a batch, and its number of tokens; sentences may be empty"
         if not isinstance(batch, Batch):
             dataset = SentenceDataset.of(batch)
             batch = Batch(dataset.table, dataset.rows)
-        batch.device = self.device
-        return batch
+        batch = self._here(batch)
+        if not len(batch):
+            return torch.zeros((), device=self.device, requires_grad=True), 0
+        return self._loss(self(batch), batch, self.label_type)
+
+    def _here(self, batch: Batch) -> Batch:
+        "The sentences with words, as a batch on the model's device"
+        rows, place = batch.rows[batch.lengths > 0], self.device
+        same = batch.device == place and len(rows) == len(batch)
+        return batch if same else Batch(batch.table, rows, place)
 
     def _loss(self, emissions: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
-        gold = self._gold_tags(batch, layer)
-        weights = None if self._weights is None else self._weights.to(gold.device)
+        gold, weights = self._gold.of(batch, layer), self._weights
+        weights = None if weights is None else weights.to(gold.device)
         if self.crf is not None:
             loss = self.crf(emissions, gold, batch.token_counts, weights).sum()
         else:
@@ -456,13 +720,6 @@ class SequenceTagger(Model):
                 ignore_index=UNKNOWN_TAG,
             )
         return loss, int(batch.lengths.sum())
-
-    def _gold_tags(self, batch: Batch, layer: str) -> Tensor:
-        "Gold tags, encoded once per table, `UNKNOWN_TAG` in the padding, (b, t)"
-        known = self._gold.setdefault(batch.table, {})
-        if layer not in known:
-            known[layer] = self.tagset.encode(batch.table, layer)
-        return batch.take(known[layer], padding=UNKNOWN_TAG)
 
     # --- what the user asks ---
 
@@ -479,91 +736,70 @@ class SequenceTagger(Model):
         n_best: int | None = None,  # Keep so many rows of tags, as metadata
     ) -> tuple[float, int] | None:  # Summed loss and number of tokens, if wanted
         "Tag sentences; scores are probabilities under the model"
-        layer = label_name or self.label_type
+        layer, total, size = label_name or self.label_type, 0.0, 0
         read = set(getattr(self.embeddings, "layers", ()))
         read |= {self.label_type} if return_loss else set()
         work = work_list(sentences, mini_batch_size, read)
-        total, size, was_training = 0.0, 0, self.training
-        self.eval()
-        with torch.inference_mode():
-            for batch, objects in tqdm(
-                work, disable=not verbose, total=len(work.order)
-            ):
-                emissions = self(self._as_batch(batch))
+        bar = tqdm(work, disable=not verbose, total=len(work.order))
+        with evaluating(self):
+            for batch, objects in bar:
+                batch = self._here(batch)
+                emissions = self(batch)
                 if return_loss:
                     loss, count = self._loss(emissions, batch, self.label_type)
                     total, size = total + float(loss), size + count
                 decoded = self.decode(emissions, batch.token_counts)
-                self._write(decoded, batch, objects, layer, force_token_predictions)
+                as_spans = (
+                    self.tagset.scheme is not None and not force_token_predictions
+                )
+                write = self._write_spans if as_spans else self._write_tokens
+                write(decoded, batch, objects, layer)
                 if return_probabilities_for_all_classes:
-                    self._write_distributions(decoded, objects, layer)
-                if n_best:
-                    self._write_n_best(emissions, batch, objects, layer, n_best)
-        self.train(was_training)
+                    rows = decoded.probabilities.float().cpu().numpy()
+                    write_distributions(objects, layer, rows, self.tagset.tags)
+                if n_best is not None:
+                    self._write_n_best(decoded.lattice, objects, layer, n_best)
         return (total, size) if return_loss else None
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"
-        if self.crf is not None:
-            tags, _ = self.crf.viterbi(emissions, lengths)
-            return Decoded(tags, self.crf.lattice(emissions, lengths))
-        scores = emissions.float().log_softmax(-1)
-        return Decoded(scores.argmax(-1), Independent(scores, lengths))
+        if self.crf is None:
+            lattice = independent_lattice(emissions, lengths)
+        else:
+            lattice = self.crf.lattice(emissions, lengths)
+        return Decoded(self._best_tags(emissions, lengths), lattice)
 
     def _best_tags(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         if self.crf is not None:
             return self.crf.viterbi(emissions, lengths)[0]
         return emissions.argmax(-1)  # (b, t)
 
-    # --- writing on sentences ---
-
-    def _write(
-        self,
-        decoded: Decoded,
-        batch: Batch,
-        objects: Sequence[Sentence],
-        layer: str,
-        on_tokens: bool,
+    def _write_tokens(
+        self, decoded: Decoded, batch: Batch, objects: Sequence[Sentence], layer: str
     ) -> None:
-        tags, known = decoded.tags.cpu().numpy(), self.tagset
-        if known.scheme is None or on_tokens:
-            scores = decoded.token_scores.cpu().numpy()
-            return write_tokens(objects, layer, tags, scores, known.tags)
+        tags, scores = decoded.tags.cpu().numpy(), decoded.token_scores.cpu().numpy()
+        write_tokens(objects, layer, tags, scores, self.tagset.tags)
+
+    def _write_spans(
+        self, decoded: Decoded, batch: Batch, objects: Sequence[Sentence], layer: str
+    ) -> None:
         offsets = np.concatenate([[0], np.cumsum(batch.lengths)])
-        spans, found = decode_spans(tags[batch.is_word], offsets, known.tags)
-        numbers = np.array([known.labels.index(x) for x in found], dtype=np.int64)
-        spans = spans._replace(label=numbers[spans.label])
-        scores = decoded.span_scores(spans, known.scheme)
-        return write_spans(objects, layer, spans, scores, known.labels)
-
-    def _write_distributions(
-        self, decoded: Decoded, objects: Sequence[Sentence], layer: str
-    ) -> None:
-        rows = decoded.probabilities.float().cpu().numpy()
-        for sentence, row in zip(objects, rows, strict=True):
-            kept = row[: len(sentence)].copy()
-            sentence.put_distributions(layer, self.tagset.tags, kept)
+        tags = decoded.tags.cpu().numpy()[batch.is_word]
+        spans = read_spans(tags, offsets, self.tagset)
+        scores = decoded.span_scores(spans, str(self.tagset.scheme))
+        write_spans(objects, layer, spans, scores, self.tagset.labels)
 
     def _write_n_best(
-        self,
-        emissions: Tensor,
-        batch: Batch,
-        objects: Sequence[Sentence],
-        layer: str,
-        n: int,
+        self, lattice: Lattice, objects: Sequence[Sentence], layer: str, n: int
     ) -> None:
-        if self.crf is None:
-            raise ValueError("n_best needs a tagger with use_crf=True")
-        lengths = batch.token_counts
-        paths, scores = self.crf.n_best(emissions, lengths, n)  # (b, n, t), (b, n)
-        total = self.crf.lattice(emissions, lengths).log_partition
-        likely = (scores - total[:, None]).exp().tolist()
-        names = np.array(self.tagset.tags, dtype=object)[paths.cpu().numpy()]
-        for sentence, rows, odds in zip(objects, names, likely, strict=True):
-            size = len(sentence)
-            kept = [(p, row[:size].tolist()) for p, row in zip(odds, rows, strict=True)]
-            found = [(p, row) for p, row in kept if p > 0]
-            sentence.add_metadata(f"{layer}_n_best", found)
+        nothing = lattice.transitions.new_zeros(len(lattice.transitions))
+        ends = (
+            (nothing, nothing) if self.crf is None else (self.crf.start, self.crf.stop)
+        )
+        scores = (lattice.emissions, lattice.lengths, lattice.transitions, *ends, n)
+        paths, found = n_best(*scores)  # (b, n, t), (b, n)
+        likely = (found - lattice.log_partition[:, None]).cpu().numpy()
+        write_n_best(objects, layer, paths.cpu().numpy(), likely, self.tagset.tags)
 
     # --- being measured, being kept ---
 
@@ -588,17 +824,24 @@ class SequenceTagger(Model):
 
     def config(self) -> dict[str, Any]:
         "Settings that build this tagger again, ready for JSON"
-        return {
+        chosen = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
+        weights = self.settings.loss_weights
+        return chosen | {
             "embeddings": describe(self.embeddings),
             "tag_dictionary": self.label_dictionary.to_dict(),
             "tag_type": self.label_type,
-        } | self._settings
+            "loss_weights": dict(weights) if weights else None,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SequenceTagger:
         "The tagger that `config` described, its weights not yet loaded"
-        rest = {
-            k: v for k, v in config.items() if k not in ("embeddings", "tag_dictionary")
-        }
-        dictionary = Dictionary.from_dict(config["tag_dictionary"])
-        return cls(build(config["embeddings"]), dictionary, **rest)  # type: ignore[arg-type]
+        given = dict(config)
+        embeddings = build(given.pop("embeddings"))
+        dictionary = Dictionary.from_dict(given.pop("tag_dictionary"))
+        dropout = given.pop("rnn_dropout", 0.5)
+        made = cls(embeddings, dictionary, **given)  # type: ignore[arg-type]
+        made.settings = replace(made.settings, rnn_dropout=dropout)
+        if made.layers.rnn is not None and made.settings.rnn_layers > 1:
+            made.layers.rnn.dropout = dropout
+        return made

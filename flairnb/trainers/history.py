@@ -5,19 +5,21 @@
 # %% ../../nbs/26_history.ipynb #imports
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
+from tqdm.auto import tqdm
 
 from ..evaluation import Result
 from ..foundation import atomic_write, logger
 
 # %% auto #0
-__all__ = ['METRICS', 'result_columns', 'History', 'RunLog', 'WeightWriter']
+__all__ = ['METRICS', 'result_columns', 'History', 'RunLog', 'progress', 'WeightWriter']
 
 # %% ../../nbs/26_history.ipynb #result-columns
 METRICS = {
@@ -99,6 +101,15 @@ class RunLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+# %% ../../nbs/26_history.ipynb #progress
+def progress(
+    items: Sequence[Any],  # What is worked through
+    title: str,  # What to call it
+) -> tqdm:  # The same items, with a bar where somebody watches
+    "Show how far a loop is"
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(items, desc=title, unit="batch", leave=False, disable=not watched)
 
 # %% ../../nbs/26_history.ipynb #weight-writer
 class WeightWriter:

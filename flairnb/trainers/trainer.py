@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
-from tqdm.auto import tqdm
 
 from ..batches import Batch, epoch_order, iterate, plain_order
 from ..data.corpus import Corpus, SentenceDataset, sample, union, unseen_labels
@@ -26,7 +25,13 @@ from ..evaluation import Result, check_metric
 from ..foundation import current_seed, set_seed
 from ..models.model import Model
 from ..saving import read_model_file
-from .history import History, RunLog, WeightWriter, result_columns
+from flairnb.trainers.history import (
+    History,
+    RunLog,
+    WeightWriter,
+    progress,
+    result_columns,
+)
 from .schedules import AnnealOnPlateau, is_better
 
 # %% auto #0
@@ -264,7 +269,7 @@ class Run:
             time.time(),
         )
         every = max(1, len(order) // 10)
-        bar = tqdm(order, desc=f"epoch {epoch}", unit="batch", leave=False)
+        bar = progress(order, f"epoch {epoch}")
         steps = zip(bar, iterate(train, order, self.model.device), strict=True)
         for number, (_, batch) in enumerate(steps, start=1):
             chunk, norm = settings.mini_batch_chunk_size, settings.max_grad_norm

@@ -1,0 +1,135 @@
+"""From measured numbers to the tables of `results.md`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+Runs = dict[str, list[float]]  # every run of every measured number
+
+
+@dataclass(frozen=True)
+class Measure:
+    "One line of the report: where its numbers stand, and what they should be"
+
+    name: str
+    unit: str
+    flair: str | None  # Name of Flair's number, `None` where there is none
+    flairnb: str
+    goal: float | None = None  # A ratio, or a bound of flairnb's own number
+    own: str = ""  # `≤` or `≥` if the goal bounds flairnb's own number
+
+    def cells(self, runs: Runs) -> list[str]:
+        "Name, Flair, flairnb, ratio, goal, whether it is met"
+        ours = median(runs[self.flairnb])
+        theirs = None if self.flair is None else median(runs[self.flair])
+        shown = [self.name, show(theirs, self.unit), show(ours, self.unit)]
+        ratio = None if theirs is None else self._ratio(theirs, ours)
+        if self.own:
+            return [*shown, "", *verdict(ours, self.own, self.goal, self.unit)]
+        return [*shown, show(ratio, "times"), *verdict(ratio, "≥", self.goal, "times")]
+
+    def _ratio(self, theirs: float, ours: float) -> float:
+        "How many times better flairnb is"
+        more_is_better = self.unit == "tokens/s"
+        return ours / theirs if more_is_better else theirs / ours
+
+
+def verdict(
+    value: float | None, sign: str, goal: float | None, unit: str
+) -> tuple[str, str]:
+    "The goal, and whether it is met"
+    if goal is None or value is None:
+        return "", ""
+    met = value >= goal if sign == "≥" else value <= goal
+    return f"{sign} {show(goal, unit)}", "yes" if met else "**no**"
+
+
+def show(value: float | None, unit: str) -> str:
+    "A number with its unit, in about three digits"
+    if value is None:
+        return ""
+    if unit == "%":
+        return f"{value:.1%}"
+    value = value / 1e6 if unit == "MB" else value
+    if unit == "tokens/s" or value >= 100:
+        return f"{value:,.0f} {unit}"
+    return f"{float(f'{value:.3g}'):g} {unit}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    "Rows as a table in Markdown"
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def unit_of(name: str) -> str:
+    "The unit of a measured number, from its name"
+    end = name.rsplit("/", 1)[-1]
+    units = {"seconds": "s", "memory": "MB", "growth": "times"}
+    units |= {"share": "%", "crf_share": "%", "sentences": "sentences"}
+    return units.get(end, "tokens/s")
+
+
+def raw_rows(runs: Runs) -> list[list[str]]:
+    "Least, median and greatest of the runs of each number"
+    rows = []
+    for name, values in runs.items():
+        found = (min(values), median(values), max(values))
+        rows.append([f"`{name}`", *(show(v, unit_of(name)) for v in found)])
+    return rows
+
+
+def processor() -> str:
+    "The name of the processor, as the system tells it"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    found = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    return found.get("model name", platform.machine())
+
+
+def machine(threads: int) -> dict[str, str]:
+    "What the figures depend on"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    loads = ", ".join(f"{load:.2f}" for load in os.getloadavg())
+    return {
+        "processor": f"{processor()} with {os.cpu_count()} cores, {threads} threads used",
+        "memory": f"{memory:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "load average at the start (1, 5, 15 minutes)": loads,
+    }
+
+
+def result_page(
+    compared: list[Measure],
+    runs: Runs,  # Every run of every number
+    about: dict[str, str],  # Machine, versions, sizes
+    explained: str,  # What is timed
+    warning: str = "",  # What speaks against the figures
+) -> str:  # The page, in Markdown
+    "The page of results: comparison, explanation, machine, raw numbers"
+    rows = [measure.cells(runs) for measure in compared]
+    met = [row[-1] == "yes" for row in rows if row[-1]]
+    header = ["measurement", "Flair", "flairnb", "ratio", "goal", "met?"]
+    parts = [
+        "# flairnb and Flair 0.15.1, side by side",
+        f"{sum(met)} of {len(met)} goals are met. Numbers are medians.",
+        *([f"**{warning}**"] if warning else []),
+        table(header, rows),
+        "## What is timed",
+        explained,
+        "## The machine",
+        table(["", ""], [[name, value] for name, value in about.items()]),
+        "## All runs",
+        "Least, median and greatest of the runs, one process each.",
+        table(["number", "least", "median", "greatest"], raw_rows(runs)),
+    ]
+    return "\n\n".join(parts) + "\n"
