@@ -33,28 +33,28 @@ The sides take turns, each in processes of its own, with as many threads as the 
 the machine says. Both have their own default settings, log nothing to the screen and
 show no bars. The CPU is used even where there is an accelerator.
 
-- **Training**: tokens per second of `ModelTrainer.train`, from `model.train()`, where an
-  epoch begins, to `model.eval()`, where it ends: batches, forward, backward, clipping,
-  step. Evaluation and model files are left out. Both sides train on the same sentences,
-  every {STEP}th of English EWT's train: GloVe's words as they are, reprojected, an LSTM in
-  both directions, a CRF, batches of 32, SGD at 0.1. The first of {EPOCHS} epochs is the
-  warm-up (there Flair fills its cache of embeddings, in its default storage mode `cpu`);
-  its speed stands in the last table as `first_epoch`.
+- **Training**: tokens per second of `ModelTrainer.train`, from `model.train()`, where
+  an epoch begins, to `model.eval()`, where it ends: batches, forward, backward,
+  clipping, step. Evaluation and model files are left out. Both sides train on the same
+  sentences, every {STEP}th of English EWT's train: GloVe's words as they are,
+  reprojected, an LSTM in both directions, a CRF, batches of 32, SGD at 0.1. The first
+  of {EPOCHS} epochs is the warm-up (there Flair fills its cache of embeddings, in its
+  default storage mode `cpu`); its speed is `first_epoch` in the last table.
 - **Predicting**: tokens per second of `SequenceTagger.predict`, hidden size 256, on new
   sentences with the words of EWT's test. They are made before the clock starts, except
   in the line that says so.
 - **4N / N**: the time of `predict` for the same text four times over, through that for
   the text once, in batches of 32. The goal is for flairnb's own number.
 - **Loading**: seconds that `UniversalDependenciesCorpus` takes for all three files.
-  *Parsed* is the first time, when flairnb also writes its index. *Indexed* is every later
-  time, when it compares the sha256 of the files and opens the index.
-- **Memory**: resident memory with the corpus loaded, less resident memory before it, both
-  after a garbage collection.
+  *Parsed* is the first time, when flairnb also writes its index. *Indexed* is every
+  later time, when it compares the sha256 of the files and opens the index.
+- **Memory**: resident memory with the corpus loaded, less resident memory before it,
+  both after a garbage collection.
 - **Importing**: the library and the six names that a training script needs.
-- **A bare LSTM**: forward and backward of torch's own `nn.LSTM` in both directions, on
+- **A bare LSTM**: forward and backward of torch's `nn.LSTM` in both directions, on
   random input of 100 dimensions that wants a gradient, padded to the very batches of
   flairnb's training, batch-first or time-major, whichever is faster. flairnb's whole
-  training step is timed in turns with it, in the same process.
+  training steps are timed in turns with it, in the same process.
 - **The CRF's part**: the time that training steps spend in the CRF, on the way there and
   on the way back, taken by hooks at its input and output.
 """

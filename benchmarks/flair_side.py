@@ -94,6 +94,26 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def tutorial_role(given: dict[str, Any]) -> dict[str, Any]:
+    "The tutorial's first script on given sentences, tested on the whole test split"
+    import torch
+
+    torch.set_num_threads(given["threads"])
+    whole = UniversalDependenciesCorpus(given["corpus"])
+    train = [whole.train[i] for i in given["train"]]
+    dev = [whole.dev[i] for i in given["dev"]]
+    corpus = Corpus(train, dev, whole.test, sample_missing_splits=False)
+    flair.set_seed(given["seed"])
+    labels = corpus.make_label_dictionary(label_type=TAG)
+    embeddings = StackedEmbeddings([WordEmbeddings(given["gensim"])])
+    tagger = SequenceTagger(embeddings, labels, TAG, hidden_size=256, use_crf=True)
+    with tempfile.TemporaryDirectory() as folder:
+        found = ModelTrainer(tagger, corpus).train(
+            folder, learning_rate=0.1, mini_batch_size=32, max_epochs=10
+        )
+    return {"score": found["test_score"]}
+
+
 def build(words: list[list[str]]) -> list[Sentence]:
     return [Sentence(list(row)) for row in words]
 

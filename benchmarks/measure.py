@@ -44,6 +44,8 @@ class Clock:
 
 def epoch_speeds(model: Any) -> dict[str, float]:
     "Tokens per second: in the first epoch, and in all later ones together"
+    if len(model.epochs) != EPOCHS:
+        raise RuntimeError(f"{len(model.epochs)} epochs were timed, not {EPOCHS}")
     first, *later = model.epochs
     tokens, seconds = (sum(column) for column in zip(*later, strict=True))
     return {"first_epoch": first[0] / first[1], "later_epochs": tokens / seconds}

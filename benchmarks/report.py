@@ -99,7 +99,8 @@ def machine(threads: int) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     loads = ", ".join(f"{load:.2f}" for load in os.getloadavg())
     return {
-        "processor": f"{processor()} with {os.cpu_count()} cores, {threads} threads used",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "threads": str(threads),
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),

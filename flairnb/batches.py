@@ -16,7 +16,7 @@ from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['POOL', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
+__all__ = ['POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
 
 # %% ../nbs/09_batches.ipynb #batch
 class Batch:
@@ -106,7 +106,8 @@ def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 # %% ../nbs/09_batches.ipynb #epoch-order
-POOL = 50  # batches that are sorted together
+POOL = 50  # batches that are sorted together, at most
+POOLS = 5  # pools in an epoch, at least
 
 
 def epoch_order(
@@ -114,11 +115,13 @@ def epoch_order(
     batch_size: int,  # Sentences in a batch
     seed: int,  # Seed of the run
     epoch: int,  # Which epoch, counted from 1
-    pool: int = POOL,  # Batches that are sorted together, 1 for none
+    pool: int | None = None,  # Batches that are sorted together, 1 for none
 ) -> list[np.ndarray]:  # Places of the sentences of each batch
     "Shuffled batches of like length, for training"
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
+    if pool is None:
+        pool = min(POOL, max(1, len(lengths) // batch_size // POOLS))
     size = pool * batch_size
     for start in range(0, len(order), size):
         part = order[start : start + size]

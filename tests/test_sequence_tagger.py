@@ -24,7 +24,7 @@ from flairnb.models.sequence_tagger import SequenceTagger, without_overlaps
 from flairnb.nn.crf import UNKNOWN_TAG
 from flairnb.saving import read_model_file, write_model_file
 
-WORDS = "Ada Bob Cid went to the Old Sea . , 7 x".split()
+WORDS = "Ada Bob Cid went to @home Old Sea . , 7 x".split()
 LABELS = ["PER", "LOC"]
 
 
@@ -192,6 +192,8 @@ def test_a_prediction_does_not_depend_on_the_other_sentences(chosen):
     tagger = tagger_of(**chosen)
     generator = np.random.default_rng(3)
     together = random_sentences(generator, 40, longest=30)
+    if not chosen.get("use_rnn", True):  # without context, equal words make ties
+        together = [Sentence(list(dict.fromkeys(s.words))) for s in together]
     alone = [Sentence(sentence.words) for sentence in together]
     tagger.predict(together, mini_batch_size=16)
     for sentence in alone:
@@ -256,7 +258,7 @@ def bio(sentence, layer):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.sampled_from(["BIO", "BIOES"]), st.booleans())
 def test_span_scores_equal_seqeval(seed, scheme, use_crf):
-    from seqeval.metrics import precision_recall_fscore_support as by_seqeval
+    from seqeval.metrics.v1 import precision_recall_fscore_support as by_seqeval
     from seqeval.scheme import IOB2
 
     generator = np.random.default_rng(seed)
@@ -267,9 +269,7 @@ def test_span_scores_equal_seqeval(seed, scheme, use_crf):
     gold, found = ([bio(s, layer) for s in sentences] for layer in ("ner", "guess"))
     columns = ("precision", "recall", "f1-score")
     for average in ("micro", "macro", "weighted"):
-        theirs = by_seqeval(
-            gold, found, average=average, mode="strict", scheme=IOB2, zero_division=0
-        )
+        theirs = by_seqeval(gold, found, average=average, scheme=IOB2, zero_division=0)
         ours = [result.scores[f"{average} avg", column] for column in columns]
         assert ours == pytest.approx(theirs[:3])
 
@@ -370,7 +370,7 @@ def test_unk_may_be_allowed_and_is_then_learned():
     sentence[0].add_label("upos", "A")
     sentence[1].add_label("upos", "OTHER")
     optimizer = torch.optim.SGD(tagger.parameters(), lr=0.1)
-    for _ in range(60):
+    for _ in range(30):
         optimizer.zero_grad()
         tagger.forward_loss([sentence])[0].backward()
         optimizer.step()
@@ -494,7 +494,7 @@ def test_a_given_network_is_copied_with_its_weights():
     assert tagger.settings.hidden_size == 3
     ours = tagger.layers.rnn.layers[0]["right_to_left"].weight_hh_l0
     assert torch.equal(ours, rnn.weight_hh_l0_reverse)
-    with pytest.raises(ValueError, match="length 7.*length 6"):
+    with pytest.raises(ValueError, match=r"length 7.*length 6"):
         tagger_of(rnn=nn.LSTM(7, 3))
 
 
@@ -571,7 +571,7 @@ def test_nothing_at_all():
     assert tagger.predict([], return_loss=True) == (0.0, 0)
     for nothing in ([], [Sentence("")]):
         loss, size = tagger.forward_loss(nothing)
-        assert (float(loss), size) == (0.0, 0)
+        assert (loss.item(), size) == (0.0, 0)
         loss.backward()
         result = tagger.evaluate(nothing)
         assert result.main_score == 0 and result.loss == 0

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from .labels import Dictionary, Spans, unknown_item
+from .labels import Dictionary, Spans, count_up, unknown_item
 from .sentence import TOKEN, Layer, Sentence
 from ..foundation import current_seed, logger
 
 # %% auto #0
-__all__ = ['Split', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'SentenceDataset', 'union', 'count_labels',
-           'sample', 'Corpus', 'token_places', 'split_statistics', 'label_dictionary', 'UnseenLabel', 'unseen_labels']
+__all__ = ['Split', 'SAMPLING', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'row_places', 'mark_places',
+           'take_rows', 'snapshot', 'SentenceDataset', 'union', 'token_places', 'labels_as_met', 'count_labels',
+           'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'label_dictionary', 'Corpus',
+           'UnseenLabel', 'unseen_labels']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -65,7 +67,11 @@ class SentenceTable:
     files: np.ndarray | None = None  # First sentence of each file, and the end
     comments: Sequence[str] | None = None  # Comment lines of each sentence, (n,)
     kept: dict[int, Sentence] = field(default_factory=dict)  # written on, by row
+    revisions: dict[int, int] = field(
+        default_factory=dict
+    )  # of `kept`, as written here
     _alive: Any = field(default_factory=weakref.WeakValueDictionary)
+    _latest: Any = None  # the last snapshot: revisions and a weak reference
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -78,11 +84,13 @@ class SentenceTable:
     @property
     def layers(self) -> list[str]:
         "Names of all label layers"
-        return [*self.token_layers, *(set(self.mark_layers) - set(self.token_layers))]
+        return list(dict.fromkeys([*self.token_layers, *self.mark_layers]))
 
     def sentence(self, row: int) -> Sentence:
         "The sentence in this row; the same object as long as somebody holds it"
-        found = self.kept.get(row) or self._alive.get(row)
+        found = self.kept.get(row)
+        if found is None:  # an empty sentence counts as false, so ask for `None`
+            found = self._alive.get(row)
         if found is None:
             found = self._alive[row] = _build_sentence(self, row)
         return found
@@ -91,10 +99,22 @@ class SentenceTable:
         "Characters of each sentence's text, (n,)"
         sizes = np.fromiter(map(len, self.strings.strings), dtype=np.int64)
         ends = np.concatenate([[0], np.cumsum(sizes[self.words] + self.gaps)])
-        last_gap = np.where(self.lengths > 0, self.gaps[self.offsets[1:] - 1], 0)
-        return ends[self.offsets[1:]] - ends[self.offsets[:-1]] - last_gap
+        sizes = ends[self.offsets[1:]] - ends[self.offsets[:-1]]
+        filled = np.flatnonzero(self.lengths)
+        sizes[filled] -= self.gaps[self.offsets[filled + 1] - 1]  # behind the last
+        for row, sentence in self.kept.items():  # which may have wider gaps or tabs
+            sizes[row] = len(sentence.text)
+        return sizes
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_alive": None, "_latest": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _alive=weakref.WeakValueDictionary())
+        for row, sentence in self.kept.items():
+            sentence._home = _Place(self, row)
+
+# %% ../../nbs/04_corpus.ipynb #place
 class _Place(NamedTuple):
     "Where a sentence stands: the way from it back to its table"
 
@@ -122,15 +142,14 @@ def table_of(
     words = strings.numbers([word for s in sentences for word in s._words])
     table = SentenceTable(strings, offsets, words, _gaps(sentences))
     wanted = None if layers is None else set(layers)
-    marks: dict[str, list[tuple[int, int, int, int]]] = {}
+    found: dict[str, _LayerRows] = {}
     for row, sentence in enumerate(sentences):
         for name, layer in sentence._layers.items():
             if wanted is None or name in wanted:
-                _write_layer(table, row, name, layer, marks.setdefault(name, []))
-    for name, rows in marks.items():
-        if rows:
-            columns = np.array(sorted(rows, key=lambda m: m[:3]), dtype=np.int32).T
-            table.mark_layers[name] = Spans(*columns)
+                rows = found.setdefault(name, _LayerRows())
+                rows.read(row, int(offsets[row]), layer, strings)
+    for name, rows in found.items():
+        rows.write(table, name)
     starts = [row for row, s in enumerate(sentences) if s.start_of_document]
     table.breaks = np.array(starts, dtype=np.int64)
     return table
@@ -139,28 +158,40 @@ def table_of(
 def _gaps(sentences: Sequence[Sentence]) -> np.ndarray:
     gaps: list[int] = []
     for sentence in sentences:
-        ends = [a + len(w) for a, w in zip(sentence._starts, sentence._words)]  # noqa: B905
+        sizes = map(len, sentence._words)
+        ends = [a + size for a, size in zip(sentence._starts, sizes, strict=True)]
         following = [*sentence._starts[1:], ends[-1]] if ends else []
         gaps += [b - a for a, b in zip(ends, following, strict=True)]
-    return np.minimum(gaps, 255).astype(np.uint8) if gaps else np.zeros(0, np.uint8)
+    return np.array(gaps, dtype=np.int32)
 
 
-def _write_layer(
-    table: SentenceTable,
-    row: int,
-    name: str,
-    layer: Layer,
-    marks: list[tuple[int, int, int, int]],
-) -> None:
-    first = int(table.offsets[row])
-    for place in reversed(range(len(layer.values))):  # so that the first label stays
-        start, stop = layer.starts[place], layer.stops[place]
-        number = table.strings[layer.values[place]]
-        if stop == TOKEN and start >= 0:
-            blank = np.zeros(len(table.words), dtype=np.int32)
-            table.token_layers.setdefault(name, blank)[first + start] = number
-        else:
-            marks.append((row, start, stop, number))
+class _LayerRows:
+    "Collects one layer of many sentences"
+
+    def __init__(self) -> None:
+        self.places: list[int] = []  # of tokens, in the row of all tokens
+        self.numbers: list[int] = []  # of their labels
+        self.marks: list[tuple[int, int, int, int]] = []
+
+    def read(self, row: int, first: int, layer: Layer, strings: StringTable) -> None:
+        "Add the labels of the sentence in `row`, whose tokens begin at `first`"
+        columns = zip(layer.starts, layer.stops, layer.values, strict=True)
+        for start, stop, value in columns:
+            if stop == TOKEN and start >= 0:
+                self.places.append(first + start)
+                self.numbers.append(strings[value])
+            else:
+                self.marks.append((row, start, stop, strings[value]))
+
+    def write(self, table: SentenceTable, name: str) -> None:
+        "Make the columns of the layer"
+        if self.places:
+            column = np.zeros(len(table.words), dtype=np.int32)
+            column[self.places[::-1]] = self.numbers[::-1]  # so that the first stays
+            table.token_layers[name] = column
+        if self.marks:
+            ordered = sorted(self.marks, key=lambda mark: mark[:2])
+            table.mark_layers[name] = Spans(*np.array(ordered, dtype=np.int32).T)
 
 # %% ../../nbs/04_corpus.ipynb #build-sentence
 def _build_sentence(table: SentenceTable, row: int) -> Sentence:
@@ -168,12 +199,12 @@ def _build_sentence(table: SentenceTable, row: int) -> Sentence:
     first, last = table.offsets[row : row + 2].tolist()
     known = table.strings.strings
     words = [known[number] for number in table.words[first:last].tolist()]
-    starts, pieces, position = [], [], 0
-    for word, gap in zip(words, table.gaps[first:last].tolist(), strict=True):
-        starts.append(position)
-        pieces.append(word + " " * gap)
-        position += len(word) + gap
-    made = Sentence.of("".join(pieces).rstrip(" "), words, starts)
+    starts, pieces, position, gap = [], [], 0, 0
+    for word, next_gap in zip(words, table.gaps[first:last].tolist(), strict=True):
+        pieces.append(" " * gap + word)
+        starts.append(position + gap)
+        position, gap = position + gap + len(word), next_gap
+    made = Sentence.of("".join(pieces), words, starts)
     for name, column in table.token_layers.items():
         numbers = column[first:last]
         places = np.flatnonzero(numbers).tolist()
@@ -182,13 +213,22 @@ def _build_sentence(table: SentenceTable, row: int) -> Sentence:
             made._layers[name] = Layer.of(places, [TOKEN] * len(places), values)
     for name, marks in table.mark_layers.items():
         low, high = np.searchsorted(marks.sentence, [row, row + 1])
-        for start, stop, number in zip(*(c[low:high].tolist() for c in marks[1:])):  # noqa: B905
+        rows = zip(*(c[low:high].tolist() for c in marks[1:]), strict=True)
+        for start, stop, number in rows:
             made._layers.setdefault(name, Layer()).add((start, stop), known[number])
     made._home = _Place(table, row)
-    made.start_of_document = table.breaks is not None and row in table.breaks
+    made.start_of_document = _holds(table.breaks, row)
     for key, value in _comments(table, row):
         made._metadata.setdefault(made._bounds, {})[key] = value
     return made
+
+
+def _holds(ordered: np.ndarray | None, row: int) -> bool:
+    "Whether a row stands in a sorted column"
+    if ordered is None:
+        return False
+    place = int(np.searchsorted(ordered, row))
+    return place < len(ordered) and int(ordered[place]) == row
 
 
 def _comments(table: SentenceTable, row: int) -> Iterator[tuple[str, str]]:
@@ -223,35 +263,118 @@ def join_tables(
         below_marks = (marks[0] + len(first), marks[1], marks[2], new[marks[3]])
         both = zip(above_marks, below_marks, strict=True)
         joined.mark_layers[name] = Spans(*(np.concatenate(pair) for pair in both))
+    _join_borders(joined, first, second)
     return joined
 
 
+def _join_borders(
+    joined: SentenceTable, first: SentenceTable, second: SentenceTable
+) -> None:
+    "Documents, files and comments of two tables; without files, each row is one"
+    size, tables = len(first), (first, second)
+    if any(table.breaks is not None for table in tables):
+        some = [np.zeros(0, np.int64) if t.breaks is None else t.breaks for t in tables]
+        joined.breaks = np.concatenate([some[0], some[1] + size])
+    if any(table.files is not None for table in tables):
+        each = [np.arange(len(t) + 1) if t.files is None else t.files for t in tables]
+        joined.files = np.concatenate([each[0][:-1], each[1] + size])
+    if any(table.comments is not None for table in tables):
+        lines = [[""] * len(t) if t.comments is None else t.comments for t in tables]
+        joined.comments = [*lines[0], *lines[1]]
+
+
 _NO_MARKS = Spans(*(np.zeros(0, dtype=np.int32) for _ in range(4)))
+
+# %% ../../nbs/04_corpus.ipynb #take-rows
+def row_places(
+    table: SentenceTable,  # Sentences
+    rows: np.ndarray,  # Some of them, in any order
+) -> np.ndarray:  # Where their tokens stand in the table's row of tokens
+    "Places of all tokens of some rows, in their order"
+    lengths = table.offsets[rows + 1] - table.offsets[rows]
+    return np.repeat(table.offsets[rows], lengths) + count_up(lengths)
+
+
+def mark_places(
+    marks: Spans,  # A layer, sorted by sentence
+    rows: np.ndarray,  # Some sentences, in any order
+) -> tuple[np.ndarray, np.ndarray]:  # Places of their marks, and how many each has
+    "Places of all marks of some rows, in their order"
+    low, high = (np.searchsorted(marks.sentence, rows + step) for step in (0, 1))
+    return np.repeat(low, high - low) + count_up(high - low), high - low
+
+
+def take_rows(
+    table: SentenceTable,  # Sentences
+    rows: np.ndarray,  # Some of them, in any order
+) -> SentenceTable:  # A table of these, which knows no files and no comments
+    "A table of some rows of another"
+    places = row_places(table, rows)
+    offsets = np.concatenate([[0], np.cumsum(table.lengths[rows])])
+    taken = SentenceTable(
+        table.strings, offsets, table.words[places], table.gaps[places]
+    )
+    for name, column in table.token_layers.items():
+        taken.token_layers[name] = column[places]
+    for name, marks in table.mark_layers.items():
+        chosen, counts = mark_places(marks, rows)
+        _, start, stop, label = (column[chosen] for column in marks)
+        sentence = np.repeat(np.arange(len(rows), dtype=np.int32), counts)
+        taken.mark_layers[name] = Spans(sentence, start, stop, label)
+    return taken
+
+# %% ../../nbs/04_corpus.ipynb #snapshot
+def snapshot(
+    table: SentenceTable,  # Sentences, some of which may have been written on
+) -> SentenceTable:  # The same rows with what they say now; `table` if nothing changed
+    "The table with all that was written on its sentences"
+    now = {
+        row: sentence._revision
+        for row, sentence in table.kept.items()
+        if sentence._revision != table.revisions.get(row, 0)
+    }
+    if not now:
+        return table
+    known, made = table._latest or (None, lambda: None)
+    if known == now and made() is not None:
+        return made()
+    rows = np.arange(len(table))
+    rows[list(now)] = len(table) + np.arange(len(now))
+    written = table_of([table.kept[row] for row in now])
+    fresh = take_rows(join_tables(table, written), rows)
+    fresh.breaks, fresh.files = table.breaks, table.files
+    fresh.comments, fresh._alive = table.comments, table._alive
+    fresh.kept, fresh.revisions = table.kept, table.revisions | now
+    table._latest = now, weakref.ref(fresh)
+    return fresh
 
 # %% ../../nbs/04_corpus.ipynb #dataset
 class SentenceDataset(Sequence[Sentence]):
     "Sentences that stand in some rows of a table"
 
-    def __init__(
-        self, table: SentenceTable, rows: np.ndarray | None = None, live: bool = False
-    ) -> None:
+    def __init__(self, table: SentenceTable, rows: np.ndarray | None = None) -> None:
         self.table = table
         self.rows = np.arange(len(table)) if rows is None else rows
-        self.live = live  # the sentences are objects of the user's
 
     @classmethod
-    def of(cls, sentences: Iterable[Sentence]) -> SentenceDataset:
-        "Sentences that someone made; raises `TypeError` if one is something else"
+    def of(
+        cls,
+        sentences: Iterable[Sentence],  # Sentences that someone made
+        name: str = "",  # What they are, for messages
+    ) -> SentenceDataset:  # The same objects, as long as the dataset lives
+        "A dataset of sentences; raises `TypeError` if one is something else"
         if isinstance(sentences, SentenceDataset):
             return sentences
         objects = list(sentences)
         for place, sentence in enumerate(objects):
             if not isinstance(sentence, Sentence):
-                kind = type(sentence).__name__
-                raise TypeError(f"item {place} is {kind}, not a Sentence")
+                what = f"item {place} of {name}" if name else f"item {place}"
+                message = f"{what} is {type(sentence).__name__}, not a Sentence"
+                raise TypeError(f"{message}: {str(sentence)[:40]!r}")
         table = table_of(objects)
         table.kept = dict(enumerate(objects))
-        return cls(table, live=True)
+        table.revisions = {row: s._revision for row, s in table.kept.items()}
+        return cls(table)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -260,7 +383,7 @@ class SentenceDataset(Sequence[Sentence]):
 
     def take(self, places: np.ndarray) -> SentenceDataset:
         "The sentences at these places"
-        return type(self)(self.table, self.rows[places], self.live)
+        return type(self)(self.table, self.rows[places])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -279,13 +402,8 @@ class SentenceDataset(Sequence[Sentence]):
 
     def current(self) -> SentenceDataset:
         "The same sentences, in a table that holds what was written on them since"
-        written = [row for row, s in self.table.kept.items() if self.live or s._changed]
-        if not written:
-            return self
-        fresh = table_of([self.table.kept[row] for row in written])
-        moved = np.arange(len(self.table))
-        moved[written] = len(self.table) + np.arange(len(written))
-        return type(self)(join_tables(self.table, fresh), moved[self.rows])
+        table = snapshot(self.table)
+        return self if table is self.table else type(self)(table, self.rows)
 
     def __repr__(self) -> str:
         return f"{len(self)} sentences, {int(self.lengths.sum())} tokens"
@@ -304,6 +422,37 @@ def union(
     return SentenceDataset(join_tables(first.table, second.table), rows)
 
 # %% ../../nbs/04_corpus.ipynb #count-labels
+def token_places(
+    dataset: SentenceDataset,  # Sentences
+) -> np.ndarray:  # Where their tokens stand in the table's row of tokens
+    "Places of all tokens of some sentences, in their order"
+    return row_places(dataset.table, dataset.rows)
+
+
+def labels_as_met(
+    dataset: SentenceDataset,  # Sentences to count in
+    layer: str,  # Name of a label layer
+    tokens: bool = True,  # Count labels on tokens
+    marks: bool = True,  # Count labels on spans and sentences
+    untagged: str = "",  # What to call tokens without a label, if they count
+) -> dict[str, int]:  # How often each label occurs, first met first
+    "Frequencies of the labels of one layer, in the order of the text"
+    table, found = dataset.table, [np.zeros(0, dtype=np.int32)]
+    if tokens and layer in table.token_layers:
+        found.append(table.token_layers[layer][token_places(dataset)])
+    if marks and layer in table.mark_layers:
+        spans = table.mark_layers[layer]
+        found.append(spans.label[mark_places(spans, dataset.rows)[0]])
+    numbers, first, counts = np.unique(
+        np.concatenate(found), return_index=True, return_counts=True
+    )
+    names = [table.strings.strings[number] or untagged for number in numbers]
+    total: dict[str, int] = {}
+    for place in np.argsort(first):
+        total[names[place]] = total.get(names[place], 0) + int(counts[place])
+    return {label: count for label, count in total.items() if label}
+
+
 def count_labels(
     dataset: SentenceDataset,  # Sentences to count in
     layer: str,  # Name of a label layer
@@ -311,21 +460,14 @@ def count_labels(
     marks: bool = True,  # Count labels on spans and sentences
 ) -> dict[str, int]:  # How often each label occurs, most frequent first
     "Frequencies of the labels of one layer"
-    table = dataset.table
-    chosen = np.zeros(len(table), dtype=bool)
-    chosen[dataset.rows] = True
-    found = [np.zeros(0, dtype=np.int32)]
-    if tokens and layer in table.token_layers:
-        found.append(table.token_layers[layer][np.repeat(chosen, table.lengths)])
-    if marks and layer in table.mark_layers:
-        spans = table.mark_layers[layer]
-        found.append(spans.label[chosen[spans.sentence]])
-    numbers, first, counts = np.unique(
-        np.concatenate(found), return_index=True, return_counts=True
-    )
-    order = np.lexsort((first, -counts))
-    named = ((table.strings.strings[numbers[i]], int(counts[i])) for i in order)
-    return {label: count for label, count in named if label}
+    return by_frequency(labels_as_met(dataset, layer, tokens, marks))
+
+
+def by_frequency(
+    counts: dict[str, int],  # How often each label occurs
+) -> dict[str, int]:  # Most frequent first
+    "Sort by frequency, and leave equals as they stand"
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 # %% ../../nbs/04_corpus.ipynb #sample
 def sample(
@@ -338,11 +480,24 @@ def sample(
     drawn = generator.choice(size, size=round(size * share), replace=False)
     return np.sort(drawn)
 
-# %% ../../nbs/04_corpus.ipynb #corpus
+# %% ../../nbs/04_corpus.ipynb #set-aside
+def set_aside(
+    train: SentenceDataset,  # Sentences to take from
+    name: str,  # The split that is missing, for the message
+    seed: int | None = None,  # Seed of the draw, by default the current one
+) -> tuple[SentenceDataset, SentenceDataset]:  # What stays, and what is taken
+    "Take a tenth of train for a missing split"
+    places = sample(len(train), 0.1, seed)
+    logger.warning(f"No {name} split: {len(places)} sentences of train are set aside")
+    stay = np.delete(np.arange(len(train)), places)
+    return train.take(stay), train.take(places)
+
+# %% ../../nbs/04_corpus.ipynb #splits
 Split = SentenceDataset | Sequence[Sentence] | None
+SAMPLING = (True, False, "only_dev", "only_test")
 
 
-class Corpus:
+class _Splits:
     "Sentences in the splits train, dev and test"
 
     def __init__(
@@ -355,56 +510,181 @@ class Corpus:
         random_seed: int | None = None,  # Seed of that sample
     ) -> None:
         "Put splits together; raises `ValueError` if there is none"
-        if train is None and dev is None and test is None:
+        given = {"train": train, "dev": dev, "test": test}
+        if all(split is None for split in given.values()):
             raise ValueError(f"{name}: a corpus needs at least one split, got none")
+        if sample_missing_splits not in SAMPLING:
+            choices = "True, False, 'only_dev' or 'only_test'"
+            message = f"sample_missing_splits is {choices}, not"
+            raise ValueError(f"{name}: {message} {sample_missing_splits!r}")
         self.name = name
-        given = (train, dev, test)
-        made = [None if split is None else SentenceDataset.of(split) for split in given]
-        self._train, self._dev, self._test = made
-        if sample_missing_splits not in (True, False, "only_dev", "only_test"):
-            message = "sample_missing_splits is True, False, 'only_dev' or 'only_test'"
-            raise ValueError(f"{message}, not {sample_missing_splits!r}")
-        if sample_missing_splits in (True, "only_test"):
-            self._test = self._set_aside(self._test, "test", random_seed)
-        if sample_missing_splits in (True, "only_dev"):
-            self._dev = self._set_aside(self._dev, "dev", random_seed)
-
-    def _set_aside(
-        self, split: SentenceDataset | None, name: str, seed: int | None
-    ) -> SentenceDataset | None:
-        if split is not None or self._train is None:
-            return split
-        places = sample(len(self._train), 0.1, seed)
-        logger.warning(
-            f"No {name} split: {len(places)} sentences of train are set aside"
-        )
-        aside = self._train.take(places)
-        self._train = self._train.take(np.delete(np.arange(len(self._train)), places))
-        return aside
+        self._splits = {
+            split: SentenceDataset.of(sentences, f"{name}.{split}")
+            for split, sentences in given.items()
+            if sentences is not None
+        }
+        for split, also in (("test", "only_test"), ("dev", "only_dev")):
+            wanted = sample_missing_splits in (True, also)
+            if wanted and split not in self._splits and "train" in self._splits:
+                parts = set_aside(self._splits["train"], split, random_seed)
+                self._splits["train"], self._splits[split] = parts
 
     @property
     def train(self) -> SentenceDataset | None:
         "Sentences to learn from"
-        return self._train
+        return self._splits.get("train")
 
     @property
     def dev(self) -> SentenceDataset | None:
         "Sentences to choose the best model by"
-        return self._dev
+        return self._splits.get("dev")
 
     @property
     def test(self) -> SentenceDataset | None:
         "Sentences to measure the model on"
-        return self._test
+        return self._splits.get("test")
 
     def splits(self) -> dict[str, SentenceDataset]:
-        "The splits there are, by name"
-        every = {"train": self._train, "dev": self._dev, "test": self._test}
-        return {name: split for name, split in every.items() if split is not None}
+        "The splits there are, by name: train, dev, test"
+        names = [name for name in ("train", "dev", "test") if name in self._splits]
+        return {name: self._splits[name] for name in names}
 
     def get_all_sentences(self) -> list[Sentence]:
         "All sentences: train, dev, test"
         return [sentence for split in self.splits().values() for sentence in split]
+
+    def __str__(self) -> str:
+        sizes = (len(self._splits.get(n, ())) for n in ("train", "dev", "test"))
+        return "Corpus: {} train + {} dev + {} test sentences".format(*sizes)
+
+    __repr__ = __str__
+
+# %% ../../nbs/04_corpus.ipynb #statistics
+def split_statistics(
+    dataset: SentenceDataset,  # One split
+    layer: str | None,  # One label layer, or `None` for all
+    name: str,  # What to call the split
+) -> dict[str, Any]:  # As in Flair's report, empty for a split without sentences
+    "Sentences, labels and tokens of one split"
+    if not len(dataset):
+        return {}
+    classes: dict[str, int] = {}
+    tags: dict[str, int] = {}
+    for one in [layer] if layer else dataset.table.layers:
+        for total, marks in ((classes, True), (tags, False)):
+            found = labels_as_met(dataset, one, tokens=not marks, marks=marks)
+            for label, count in found.items():
+                total[label] = total.get(label, 0) + count
+    lengths = dataset.lengths
+    return {
+        "dataset": name,
+        "total_number_of_documents": len(dataset),
+        "number_of_documents_per_class": classes,
+        "number_of_tokens_per_tag": tags,
+        "number_of_tokens": {
+            "total": int(lengths.sum()),
+            "min": int(lengths.min()),
+            "max": int(lengths.max()),
+            "avg": float(lengths.mean()),
+        },
+    }
+
+# %% ../../nbs/04_corpus.ipynb #vocabulary
+def vocabulary(
+    dataset: SentenceDataset,  # Sentences
+    max_tokens: int = -1,  # At most so many words; -1 for no limit
+    min_freq: int = 1,  # Only words seen so often
+) -> Dictionary:  # `<unk>`, then words, most frequent first
+    "Number the words of some sentences"
+    numbers = dataset.table.words[token_places(dataset)]
+    found, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+    order = np.lexsort((first, -counts))
+    order = order[counts[order] >= min_freq]
+    words = [dataset.table.strings.strings[found[place]] for place in order]
+    return Dictionary.of(
+        words if max_tokens == -1 else words[:max_tokens], add_unk=True
+    )
+
+# %% ../../nbs/04_corpus.ipynb #label-dictionary
+def label_dictionary(
+    splits: Sequence[SentenceDataset],  # Where the labels stand
+    layer: str,  # Name of a label layer
+    min_count: int = -1,  # Leave out rarer labels, which forces `<unk>`
+    add_unk: bool = False,  # Put `<unk>` at number 0
+) -> Dictionary:  # Labels, most frequent first
+    "Number the labels of a layer; raises `ValueError` if there are none"
+    met: dict[str, int] = {}
+    for split in splits:
+        for label, count in labels_as_met(split, layer, untagged="O").items():
+            met[label] = met.get(label, 0) + count
+    counts = by_frequency(met)
+    kept = [label for label in counts if counts[label] >= min_count]
+    if not kept:
+        raise ValueError(_no_such_label(splits, layer, min_count, counts))
+    made = Dictionary.of(kept, add_unk=add_unk or min_count > 0)
+    for split in splits:
+        spans, multi = _kind_of_marks(split, layer)
+        made.span_labels |= spans
+        made.multi_label |= multi
+    _tell(layer, made, counts, min_count)
+    return made
+
+# %% ../../nbs/04_corpus.ipynb #label-dictionary-parts
+def _tell(layer: str, made: Dictionary, counts: dict[str, int], least: int) -> None:
+    "Log what came into a dictionary, and what did not"
+    kept = [label for label in counts if counts[label] >= least]
+    shown = ", ".join(f"{label} (seen {counts[label]} times)" for label in kept[:20])
+    start = f"Dictionary created for label '{layer}' with {len(made)} values"
+    logger.info(f"{start}: {shown}")
+    if len(kept) < len(counts):
+        left = sum(counts[label] for label in kept)
+        gone = f"{sum(counts.values()) - left} instances are UNK'ed"
+        logger.info(f" - at UNK threshold {least}, {gone} and {left} remain")
+
+
+def _kind_of_marks(split: SentenceDataset, layer: str) -> tuple[bool, bool]:
+    "Whether spans carry labels, and whether a sentence carries several"
+    marks = split.table.mark_layers.get(layer, _NO_MARKS)
+    chosen = mark_places(marks, split.rows)[0]
+    whole = marks.sentence[chosen][marks.stop[chosen] < 0]
+    return bool((marks.stop[chosen] > 0).any()), len(np.unique(whole)) < len(whole)
+
+
+def _no_such_label(
+    splits: Sequence[SentenceDataset],
+    layer: str,
+    min_count: int,
+    counts: dict[str, int],
+) -> str:
+    "What to tell someone who asks for labels that are not there"
+    if counts:
+        most = max(counts.values())
+        return f"no label of type {layer!r} occurs {min_count} times; at most {most}"
+    found: dict[str, int] = {}
+    for split in splits:
+        for name in split.table.layers:
+            rows = _labelled_rows(split.table, name)
+            count = int(np.isin(rows, split.rows).sum())
+            found[name] = found.get(name, 0) + count
+    found = {name: count for name, count in found.items() if count}
+    if not found:
+        return f"there are no labels at all, so none of type {layer!r}"
+    listed = ", ".join(f"'{name}' (in {n} sentences)" for name, n in found.items())
+    message = f"label type {unknown_item(layer, list(found))}"
+    return f"{message} The layers are: {listed}"
+
+
+def _labelled_rows(table: SentenceTable, layer: str) -> np.ndarray:
+    marks = table.mark_layers.get(layer, _NO_MARKS).sentence
+    column = table.token_layers.get(layer)
+    if column is None:
+        return np.unique(marks)
+    rows = np.searchsorted(table.offsets, np.flatnonzero(column), side="right") - 1
+    return np.unique(np.concatenate([rows, marks]))
+
+# %% ../../nbs/04_corpus.ipynb #corpus
+class Corpus(_Splits):
+    "Sentences in the splits train, dev and test"
 
     def downsample(
         self,
@@ -417,33 +697,29 @@ class Corpus:
         "Keep a random part of the splits, in their order"
         if not 0 <= percentage <= 1:
             raise ValueError(f"percentage is a part from 0 to 1, not {percentage}")
-        chosen = (downsample_train, downsample_dev, downsample_test)
-        for (name, split), wanted in zip(self._all().items(), chosen, strict=True):
-            if wanted and split is not None:
+        wanted = (downsample_train, downsample_dev, downsample_test)
+        chosen = dict(zip(("train", "dev", "test"), wanted, strict=True))
+        for name, split in self._splits.items():
+            if chosen[name]:
                 places = sample(len(split), percentage, random_seed)
-                setattr(self, f"_{name}", split.take(places))
+                self._splits[name] = split.take(places)
         return self
-
-    def _all(self) -> dict[str, SentenceDataset | None]:
-        return {"train": self._train, "dev": self._dev, "test": self._test}
 
     def filter_empty_sentences(self) -> None:
         "Drop sentences without tokens from all splits"
         for name, split in self.splits().items():
-            self._filter(name, split, split.lengths > 0, "empty")
+            self._filter(name, split.lengths > 0, "empty")
 
     def filter_long_sentences(self, max_charlength: int) -> None:
         "Drop sentences whose text has more than `max_charlength` characters"
         for name, split in self.splits().items():
             lengths = split.table.text_lengths()[split.rows]
-            self._filter(name, split, lengths <= max_charlength, "long")
+            self._filter(name, lengths <= max_charlength, "long")
 
-    def _filter(
-        self, name: str, split: SentenceDataset, good: np.ndarray, why: str
-    ) -> None:
+    def _filter(self, name: str, good: np.ndarray, why: str) -> None:
         if not good.all():
             logger.info(f"{name}: {int((~good).sum())} {why} sentences dropped")
-        setattr(self, f"_{name}", split.take(np.flatnonzero(good)))
+        self._splits[name] = self._splits[name].take(np.flatnonzero(good))
 
     def make_label_dictionary(
         self,
@@ -453,7 +729,15 @@ class Corpus:
         add_dev_test: bool = False,  # Take the labels of dev and test as well
     ) -> Dictionary:  # Labels, most frequent first
         "Number the labels of a layer; raises `ValueError` if no sentence has it"
-        return label_dictionary(self, label_type, min_count, add_unk, add_dev_test)
+        splits = [self._needed_train()]
+        if add_dev_test:
+            splits += [split for split in (self.dev, self.test) if split is not None]
+        now = [split.current() for split in splits]
+        try:
+            return label_dictionary(now, label_type, min_count, add_unk)
+        except ValueError as error:
+            where = "train, dev and test" if add_dev_test else "train"
+            raise ValueError(f"{self.name}, {where}: {error}") from None
 
     def make_vocab_dictionary(
         self,
@@ -461,19 +745,13 @@ class Corpus:
         min_freq: int = 1,  # Only words seen so often in train
     ) -> Dictionary:  # `<unk>`, then words, most frequent first
         "Number the words of train"
-        train = self._needed_train().current()
-        numbers = train.table.words[token_places(train)]
-        found, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-        order = np.lexsort((first, -counts))
-        order = order[counts[order] >= min_freq]
-        words = [train.table.strings.strings[found[i]] for i in order]
-        chosen = words if max_tokens == -1 else words[:max_tokens]
-        return Dictionary.of(chosen, add_unk=True)
+        return vocabulary(self._needed_train().current(), max_tokens, min_freq)
 
     def _needed_train(self) -> SentenceDataset:
-        if self._train is None:
-            raise ValueError(f"{self.name} has no train split")
-        return self._train
+        if self.train is None:
+            there = ", ".join(self.splits())
+            raise ValueError(f"{self.name} has no train split, only {there}")
+        return self.train
 
     def get_label_distribution(self) -> dict[str, int]:
         "How often each label of train occurs, over all layers"
@@ -489,126 +767,14 @@ class Corpus:
         pretty_print: bool = True,  # JSON text, else a dictionary
     ) -> str | dict[str, Any]:  # Counts for each split
         "Sentences, labels and tokens in each split"
-        order = ("train", "test", "dev")
-        splits = {k: v for k in order if (v := self.splits().get(k)) is not None}
         found = {
             name.upper(): split_statistics(split.current(), label_type, name.upper())
-            for name, split in splits.items()
+            for name in ("train", "test", "dev")
+            if (split := self._splits.get(name)) is not None
         }
-        return (
-            json.dumps(found, indent=4, ensure_ascii=False) if pretty_print else found
-        )
-
-    def __str__(self) -> str:
-        sizes = (len(split) if split else 0 for split in self._all().values())
-        return "Corpus: {} train + {} dev + {} test sentences".format(*sizes)
-
-    __repr__ = __str__
-
-# %% ../../nbs/04_corpus.ipynb #corpus-parts
-def token_places(
-    dataset: SentenceDataset,  # Sentences
-) -> np.ndarray:  # Where their tokens stand in the table's row of tokens
-    "Places of all tokens of some sentences, in their order"
-    lengths = dataset.lengths
-    begins = dataset.table.offsets[dataset.rows]
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(begins, lengths) + within
-
-
-def split_statistics(
-    dataset: SentenceDataset,  # One split
-    layer: str | None,  # One label layer, or `None` for all
-    name: str,  # What to call the split
-) -> dict[str, Any]:  # As in Flair's report
-    "Sentences, labels and tokens of one split"
-    classes: dict[str, int] = {}
-    tags: dict[str, int] = {}
-    for one in [layer] if layer else dataset.table.layers:
-        for total, marks in ((classes, True), (tags, False)):
-            for label, count in count_labels(dataset, one, marks=marks).items():
-                total[label] = total.get(label, 0) + count
-    lengths = dataset.lengths if len(dataset) else np.zeros(1, dtype=np.int64)
-    return {
-        "dataset": name,
-        "total_number_of_documents": len(dataset),
-        "number_of_documents_per_class": classes,
-        "number_of_tokens_per_tag": tags,
-        "number_of_tokens": {
-            "total": int(lengths.sum()),
-            "min": int(lengths.min()),
-            "max": int(lengths.max()),
-            "avg": float(lengths.mean()),
-        },
-    }
-
-# %% ../../nbs/04_corpus.ipynb #label-dictionary-why
-def label_dictionary(
-    corpus: Corpus,  # Where the labels stand
-    layer: str,  # Name of a label layer
-    min_count: int = -1,  # Leave out rarer labels, which forces `<unk>`
-    add_unk: bool = False,  # Put `<unk>` at number 0
-    add_dev_test: bool = False,  # Take the labels of dev and test as well
-) -> Dictionary:  # Labels, most frequent first
-    "Number the labels of a layer; see `Corpus.make_label_dictionary`"
-    names = ["train", "dev", "test"] if add_dev_test else ["train"]
-    splits = [s.current() for n, s in corpus.splits().items() if n in names]
-    counts: dict[str, int] = {}
-    spans = multi = False
-    for split in splits:
-        for label, count in count_labels(split, layer).items():
-            counts[label] = counts.get(label, 0) + count
-        untagged = _untagged(split, layer)
-        if untagged:
-            counts["O"] = counts.get("O", 0) + untagged
-        marks = split.table.mark_layers.get(layer, _NO_MARKS)
-        spans |= bool((marks.stop > 0).any())
-        whole = marks.sentence[marks.stop < 0]
-        multi |= len(np.unique(whole)) < len(whole)
-    if not counts:
-        raise ValueError(_no_such_layer(corpus, layer))
-    ordered = sorted(counts, key=lambda label: -counts[label])
-    kept = [label for label in ordered if counts[label] >= min_count]
-    made = Dictionary.of(kept, add_unk=add_unk or min_count > 0)
-    made.span_labels, made.multi_label = spans, multi
-    shown = ", ".join(f"{label} (seen {counts[label]} times)" for label in kept[:20])
-    logger.info(
-        f"Dictionary created for label '{layer}' with {len(made)} values: {shown}"
-    )
-    return made
-
-# %% ../../nbs/04_corpus.ipynb #label-dictionary-parts
-def _untagged(split: SentenceDataset, layer: str) -> int:
-    "Tokens without a tag in a layer of token labels, 0 if it labels something else"
-    column = split.table.token_layers.get(layer)
-    if column is None:
-        return 0
-    return int((column[token_places(split)] == 0).sum())
-
-
-def _no_such_layer(corpus: Corpus, layer: str) -> str:
-    found: dict[str, int] = {}
-    for split in corpus.splits().values():
-        table, chosen = split.current().table, split.current().rows
-        for name in table.layers:
-            rows = _labelled_rows(table, name)
-            found[name] = found.get(name, 0) + int(np.isin(rows, chosen).sum())
-    if not found:
-        return f"{corpus.name} has no labels at all, so none of type {layer!r}"
-    listed = ", ".join(
-        f"'{name}' (in {count} sentences)" for name, count in found.items()
-    )
-    message = f"label type {unknown_item(layer, list(found))}"
-    return f"{corpus.name}: {message} The layers are: {listed}"
-
-
-def _labelled_rows(table: SentenceTable, layer: str) -> np.ndarray:
-    marks = table.mark_layers.get(layer, _NO_MARKS).sentence
-    column = table.token_layers.get(layer)
-    if column is None:
-        return np.unique(marks)
-    rows = np.searchsorted(table.offsets, np.flatnonzero(column), side="right") - 1
-    return np.unique(np.concatenate([rows, marks]))
+        if not pretty_print:
+            return found
+        return json.dumps(found, indent=4, ensure_ascii=False)
 
 # %% ../../nbs/04_corpus.ipynb #unseen
 @dataclass(frozen=True)
@@ -616,7 +782,7 @@ class UnseenLabel:
     "A label that the model cannot know"
 
     label: str  # The label
-    split: str  # `dev` or `test`
+    split: str  # `train`, `dev` or `test`
     count: int  # How often it occurs there
 
 
@@ -625,7 +791,7 @@ def unseen_labels(
     layer: str,  # Name of a label layer
     known: Dictionary,  # What the model knows
 ) -> list[UnseenLabel]:  # What it will get wrong for certain
-    "Labels of dev and test that are not in the dictionary"
+    "Labels of any split that are not in the dictionary"
     return [
         UnseenLabel(label, name, count)
         for name, split in corpus.splits().items()

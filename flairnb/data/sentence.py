@@ -5,8 +5,8 @@
 # %% ../../nbs/03_sentence.ipynb #imports
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from .labels import Label, unknown_item
 from ..tokenization import Tokenizer, tokenizer_from
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # %% auto #0
-__all__ = ['TOKEN', 'WHOLE', 'Bounds', 'Layer', 'DataPoint', 'Token', 'Span', 'split_text', 'labels_to_show', 'Sentence']
+__all__ = ['TOKEN', 'WHOLE', 'Bounds', 'Layer', 'checked_label', 'DataPoint', 'Token', 'Span', 'place_words', 'split_text',
+           'labels_to_show', 'Sentence']
 
 # %% ../../nbs/03_sentence.ipynb #bounds
 TOKEN = -1  # in place of an end: the label is on a single token, not on a span
@@ -60,7 +61,11 @@ class Layer:
         return self._places.get(bounds, [])
 
     def add(
-        self, bounds: Bounds, value: str, score: float = 1.0, **metadata: Any
+        self,
+        bounds: Bounds,  # What the label is on
+        value: str,  # What it says
+        score: float = 1.0,  # Probability
+        metadata: dict[str, Any] | None = None,  # Anything else worth keeping
     ) -> None:
         "Put one more label on what `bounds` names"
         self.places(bounds)  # builds the look-up if there is none
@@ -79,17 +84,13 @@ class Layer:
         for place in range(len(self.values)):
             if place not in gone:
                 key = self.starts[place], self.stops[place]
-                extra = self.metadata.get(place, {})
-                kept.add(key, self.values[place], self.scores[place], **extra)
+                extra = self.metadata.get(place)
+                kept.add(key, self.values[place], self.scores[place], extra)
         return kept
 
-    def in_order(self) -> list[int]:
-        "Positions of all labels in reading order, the sentence's own first"
-        return sorted(range(len(self.values)), key=lambda place: self.starts[place])
-
-# %% ../../nbs/03_sentence.ipynb #data-point
-class DataPoint:
-    "Something that carries labels: a sentence, a span, a token"
+# %% ../../nbs/03_sentence.ipynb #located
+class _Located:
+    "A place in a sentence, with a text and offsets; subclasses say which"
 
     __slots__ = ("__weakref__",)
 
@@ -122,22 +123,51 @@ class DataPoint:
         "What this is, as text without its labels"
         raise NotImplementedError
 
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __lt__(self, other: _Located) -> bool:
+        return self.start_position < other.start_position
+
+# %% ../../nbs/03_sentence.ipynb #checked-value
+def checked_label(
+    value: object,  # What a user wants to put on a data point
+    score: float,  # How sure he is
+    typename: str,  # The layer, for the message
+) -> tuple[str, float]:  # Both as they are kept
+    "Value as text and score as a number; raises `ValueError` if one says nothing"
+    if value is None or value == "" or value != value:
+        message = f"a label of type {typename!r} has no value: {value!r}"
+        raise ValueError(f"{message}. Leave the label out, or give the gap a name.")
+    if score != score:
+        raise ValueError(f"the score of {value!r} in {typename!r} is not a number")
+    return str(value), float(score)
+
+# %% ../../nbs/03_sentence.ipynb #labelled
+class _Labelled(_Located):
+    "What carries labels"
+
+    __slots__ = ()
+
     def add_label(
         self, typename: str, value: str, score: float = 1.0, **metadata: Any
     ) -> DataPoint:
-        "Put one more label into the layer `typename`"
+        "Put one more label into the layer `typename`; raises `ValueError` on a gap"
+        kept = checked_label(value, score, typename)
+        self.sentence._note_order(self._bounds, typename)
         layers = self.sentence._changed_layers()
-        layer = layers.setdefault(typename, Layer())
-        layer.add(self._bounds, str(value), float(score), **metadata)
-        return self
+        layers.setdefault(typename, Layer()).add(self._bounds, *kept, metadata)
+        return cast("DataPoint", self)
 
     def set_label(
         self, typename: str, value: str, score: float = 1.0, **metadata: Any
     ) -> DataPoint:
         "Put a label in place of all that stand here in the layer `typename`"
-        return self.remove_labels(typename).add_label(
-            typename, value, score, **metadata
-        )
+        checked_label(value, score, typename)
+        layers = self.sentence._changed_layers()
+        if typename in layers:
+            layers[typename] = layers[typename].without(self._bounds)
+        return self.add_label(typename, value, score, **metadata)
 
     def remove_labels(self, typename: str) -> DataPoint:
         "Take away the labels that stand here in the layer `typename`"
@@ -146,17 +176,18 @@ class DataPoint:
             layers[typename] = layers[typename].without(self._bounds)
             if not layers[typename].values:
                 del layers[typename]
-        return self
+            self.sentence._forget_order(typename, self._bounds)
+        return cast("DataPoint", self)
 
     def get_labels(self, typename: str | None = None) -> list[Label]:
-        "The labels that stand here, of one layer or of all"
-        layers = self.sentence._layers
-        names = list(layers) if typename is None else [typename]
+        "The labels that stand here, of one layer or of all, layer by layer"
+        layers, bounds = self.sentence._layers, self._bounds
+        names = self.sentence._order(bounds) if typename is None else [typename]
         return [
             self.sentence._label(name, place)
             for name in names
             if name in layers
-            for place in layers[name].places(self._bounds)
+            for place in layers[name].places(bounds)
         ]
 
     def get_label(
@@ -172,8 +203,22 @@ class DataPoint:
 
     @property
     def labels(self) -> list[Label]:
-        "All labels that stand here"
+        "All labels that stand here, layer by layer"
         return self.get_labels()
+
+    @property
+    def annotation_layers(self) -> dict[str, list[Label]]:
+        "The labels that stand here by the names of their layers"
+        layers: dict[str, list[Label]] = {}
+        for label in self.labels:
+            layers.setdefault(str(label.typename), []).append(label)
+        return layers
+
+# %% ../../nbs/03_sentence.ipynb #data-point
+class DataPoint(_Labelled):
+    "Something that carries labels: a sentence, a span, a token"
+
+    __slots__ = ()
 
     @property
     def tag(self) -> str:
@@ -190,9 +235,6 @@ class DataPoint:
             raise IndexError(f"{self.unlabeled_identifier} has no label")
         return self.labels[0]
 
-    def _own_labels(self) -> list[Label]:
-        return DataPoint.get_labels(self)
-
     def add_metadata(self, key: str, value: Any) -> None:
         "Remember `value` under `key`"
         self.sentence._keep()._metadata.setdefault(self._bounds, {})[key] = value
@@ -201,7 +243,8 @@ class DataPoint:
         "What is remembered under `key`; raises `KeyError` if nothing is"
         known = self.sentence._metadata.get(self._bounds, {})
         if key not in known:
-            raise KeyError(unknown_item(key, list(known)))
+            about = f"metadata of {self.unlabeled_identifier}"
+            raise KeyError(f"{about}: {unknown_item(key, list(known))}")
         return known[key]
 
     def has_metadata(self, key: str) -> bool:
@@ -209,16 +252,14 @@ class DataPoint:
         return key in self.sentence._metadata.get(self._bounds, {})
 
     def __str__(self) -> str:
-        labels = "; ".join(f"{x.value} ({x.score:.4f})" for x in self._own_labels())
-        return self.unlabeled_identifier + (f" → {labels}" if labels else "")
+        own = _Labelled.get_labels(self)
+        shown = (f"{x.value}{x.metadata_str} ({x.score:.4f})" for x in own)
+        return self.unlabeled_identifier + (f" → {'; '.join(shown)}" if own else "")
 
     def __repr__(self) -> str:
         return str(self)
 
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-# %% ../../nbs/03_sentence.ipynb #token
+# %% ../../nbs/03_sentence.ipynb #window
 class _Window(DataPoint):
     "A stretch of a sentence; subclasses say which bounds it has"
 
@@ -267,17 +308,33 @@ class _Window(DataPoint):
     def __hash__(self) -> int:
         return hash((id(self._sentence), self._bounds))
 
-
+# %% ../../nbs/03_sentence.ipynb #token
 class Token(_Window):
     "One word of a sentence"
 
     __slots__ = ()
 
     def __init__(
-        self, text: str, sentence: Sentence | None = None, position: int = 0
+        self,
+        text: str,  # The word
+        head_id: int | None = None,  # Number of its syntactic head, 0 for the root
+        whitespace_after: int = 1,  # Characters to the next word
+        start_position: int = 0,  # Offset in the text, if it is known
     ) -> None:
-        self._sentence = Sentence([text]) if sentence is None else sentence
-        self._first_token, self._stop_token = position, position + 1
+        "A word on its own, to make a sentence of"
+        whole = " " * start_position + text + " " * whitespace_after
+        self._sentence = Sentence.of(whole, [text], [start_position])
+        self._first_token, self._stop_token = 0, 1
+        if head_id is not None:
+            self.add_metadata("head_id", head_id)
+
+    @classmethod
+    def at(cls, sentence: Sentence, position: int) -> Token:
+        "The token of `sentence` at `position`, counted from 0"
+        made = cls.__new__(cls)
+        made._sentence = sentence
+        made._first_token, made._stop_token = position, position + 1
+        return made
 
     @property
     def _bounds(self) -> Bounds:
@@ -303,6 +360,8 @@ class Token(_Window):
     @property
     def head_id(self) -> int | None:
         "Number of the syntactic head, 0 for the root, `None` if not known"
+        if self.has_metadata("head_id"):
+            return int(self.get_metadata("head_id"))
         head = self.get_label("head_id", zero_tag_value="").value
         return int(head) if head.isdigit() else None
 
@@ -311,11 +370,10 @@ class Token(_Window):
         return self._sentence.get_token(self.head_id) if self.head_id else None
 
     def get_tags_proba_dist(self, tag_type: str) -> list[Label]:
-        "A label for every value of the layer, scored with its probability"
-        known = self._sentence._distributions
-        if tag_type not in known:
-            raise KeyError(unknown_item(tag_type, list(known)))
-        values, rows = known[tag_type]
+        "Every value of the layer with its probability, if a model was asked for them"
+        if tag_type not in self._sentence._distributions:
+            return []
+        values, rows = self._sentence._distributions[tag_type]
         row = rows[self._first_token]
         return [Label(self, v, float(p)) for v, p in zip(values, row, strict=True)]
 
@@ -339,7 +397,7 @@ class Token(_Window):
     def __len__(self) -> int:
         return 1
 
-
+# %% ../../nbs/03_sentence.ipynb #span
 class Span(_Window):
     "Some words in a row of a sentence"
 
@@ -347,7 +405,15 @@ class Span(_Window):
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         if not tokens:
-            raise ValueError("a span needs at least one token")
+            raise ValueError("a span needs at least one token, got none")
+        if any(token.sentence is not tokens[0].sentence for token in tokens):
+            raise ValueError(
+                "the tokens of a span stand in one sentence, not in several"
+            )
+        if [t._first_token for t in tokens] != [
+            *range(tokens[0]._first_token, tokens[-1]._stop_token)
+        ]:
+            raise ValueError(f"the tokens of a span stand in a row: {list(tokens)}")
         self._sentence = tokens[0].sentence
         self._first_token = tokens[0]._first_token
         self._stop_token = tokens[-1]._stop_token
@@ -367,7 +433,7 @@ class Span(_Window):
     def tokens(self) -> list[Token]:
         "The span's tokens"
         positions = range(self._first_token, self._stop_token)
-        return [Token("", self._sentence, position) for position in positions]
+        return [Token.at(self._sentence, position) for position in positions]
 
     @property
     def unlabeled_identifier(self) -> str:
@@ -383,97 +449,58 @@ class Span(_Window):
     def __len__(self) -> int:
         return self._stop_token - self._first_token
 
+# %% ../../nbs/03_sentence.ipynb #place-words
+def place_words(
+    words: Iterable[str | Token],  # Words, or tokens, which know their spacing
+) -> tuple[str, list[str], list[int]]:  # A text, its words, and their offsets
+    "Write words side by side; raises `TypeError` if one is something else"
+    pieces, kept, starts, position, gap = [], list[str](), list[int](), 0, 0
+    for place, word in enumerate(words):
+        if not isinstance(word, (str, Token)):
+            kind = type(word).__name__
+            raise TypeError(
+                f"word {place} of the sentence is {kind}, not str: {word!r}"
+            )
+        text = word if isinstance(word, str) else word.text
+        if not text:
+            continue
+        if isinstance(word, Token) and len(word.sentence) == 1:
+            gap = max(gap, word.start_position - position)  # an offset given by hand
+        pieces.append(" " * gap + text)
+        kept.append(text)
+        starts.append(position + gap)
+        position += gap + len(text)
+        gap = 1 if isinstance(word, str) else _gap_after(word)
+    return "".join(pieces), kept, starts
+
+
+def _gap_after(token: Token) -> int:
+    "Characters behind a token, at least one behind the last of a whole sentence"
+    ends_text = token.idx == len(token.sentence) > 1
+    return token.whitespace_after or int(ends_text)
+
 # %% ../../nbs/03_sentence.ipynb #split
 def split_text(
-    text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
+    text: str | Iterable[str] | Iterable[Token],  # A text, words, or tokens
     tokenizer: bool | Tokenizer | Callable[[str], list[str]],  # How to split a text
 ) -> tuple[str, list[str], list[int]]:  # The text, its words, and their offsets
     "Words of a text with the offset of each; raises `TypeError` on anything else"
     if isinstance(text, str):
         spans = tokenizer_from(tokenizer).spans(text)
         return text, [text[a:b] for a, b in spans], [a for a, _ in spans]
-    words: list[str] = []
-    for place, word in enumerate(text):
-        if not isinstance(word, (str, Token)):
-            kind = type(word).__name__
-            raise TypeError(
-                f"word {place} of the sentence is {kind}, not str: {word!r}"
-            )
-        words.append(word if isinstance(word, str) else word.text)
-    starts, position = [], 0
-    for word in words:
-        starts.append(position)
-        position += len(word) + 1
-    return " ".join(words), words, starts
+    if not isinstance(text, Iterable) or isinstance(text, bytes):
+        message = "a sentence is made of a str, or of a list of words, not of"
+        raise TypeError(f"{message} {type(text).__name__}: {text!r}")
+    return place_words(text)
 
-# %% ../../nbs/03_sentence.ipynb #tagged
-def labels_to_show(
-    sentence: Sentence,  # The sentence to print
-    layer: str | None = None,  # One layer, or `None` for all of them
-) -> list[str]:  # Such as `"Berlin"/LOC`, in reading order
-    "The labels of tokens and spans as short strings, one for each token or span"
-    shown: dict[Any, str] = {}
-    labels = sentence.get_labels(layer)
-    for label in sorted(labels, key=lambda label: label.data_point._bounds[0]):
-        if label.data_point is not sentence:
-            shown.setdefault(label.data_point, label.shortstring)
-    return list(shown.values())
+# %% ../../nbs/03_sentence.ipynb #words
+class _Words(DataPoint):
+    "A text as words with offsets"
 
-# %% ../../nbs/03_sentence.ipynb #sentence
-class Sentence(DataPoint):
-    "A text as words with offsets and layers of labels"
-
-    __slots__ = (
-        "_changed",
-        "_distributions",
-        "_embeddings",
-        "_home",
-        "_layers",
-        "_metadata",
-        "_starts",
-        "_text",
-        "_words",
-        "language_code",
-        "start_of_document",
-        "text_embeddings",
-    )
-
-    def __init__(
-        self,
-        text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
-        language_code: str | None = None,  # Such as `en`
-    ) -> None:
-        "Split `text` by the tokenizer (`False`: at spaces), or take ready words"
-        self._fill(*split_text(text, use_tokenizer), language_code)
-
-    @classmethod
-    def of(cls, text: str, words: list[str], starts: list[int]) -> Sentence:
-        "A sentence whose words and offsets are known"
-        made = cls.__new__(cls)
-        made._fill(text, words, starts)
-        return made
-
-    def _fill(
-        self, text: str, words: list[str], starts: list[int], code: str | None = None
-    ) -> None:
-        self._text, self._words, self._starts = text, words, starts
-        self._layers: dict[str, Layer] = {}
-        self._metadata: dict[Bounds, dict[str, Any]] = {}
-        self._embeddings: dict[str, Tensor] = {}  # one (t, d) matrix each
-        self.text_embeddings: dict[str, Tensor] = {}  # one (d,) vector each
-        self._distributions: dict[str, tuple[list[str], Any]] = {}
-        self._home: Any = None  # the table this sentence was read from, if any
-        self._changed = False
-        self.language_code = code
-        self.start_of_document = False
-
-    # --- words and text ---
-
-    @property
-    def sentence(self) -> Sentence:
-        "The sentence itself"
-        return self
+    __slots__ = ("_starts", "_text", "_words")
+    _text: str
+    _words: list[str]
+    _starts: list[int]
 
     @property
     def _bounds(self) -> Bounds:
@@ -487,7 +514,7 @@ class Sentence(DataPoint):
     @property
     def tokens(self) -> list[Token]:
         "The words as tokens"
-        return [Token("", self, position) for position in range(len(self._words))]
+        return [Token.at(self.sentence, i) for i in range(len(self._words))]
 
     @property
     def text(self) -> str:
@@ -520,7 +547,7 @@ class Sentence(DataPoint):
             raise IndexError(
                 f"token {token_id}: the tokens count from 1 to {len(self)}"
             )
-        return Token("", self, token_id - 1)
+        return Token.at(self.sentence, token_id - 1)
 
     def get_span(self, start: int, stop: int) -> Span:
         "The span of tokens `start` up to, not including, `stop`, counted from 0"
@@ -536,10 +563,10 @@ class Sentence(DataPoint):
             start, stop, step = place.indices(count)
             if step != 1 or stop <= start:
                 raise IndexError(f"{place} holds no span of {count} tokens in a row")
-            return Span.of(self, start, stop)
+            return Span.of(self.sentence, start, stop)
         if not -count <= place < count:
             raise IndexError(f"token {place} of a sentence of {count} tokens")
-        return Token("", self, place % count)
+        return Token.at(self.sentence, place % count)
 
     def __iter__(self) -> Iterator[Token]:
         return iter(self.tokens)
@@ -547,46 +574,65 @@ class Sentence(DataPoint):
     def __len__(self) -> int:
         return len(self._words)
 
-    # --- labels ---
+# %% ../../nbs/03_sentence.ipynb #layers
+class _Layers(_Words):
+    "Words with layers of labels"
 
-    def get_labels(self, typename: str | None = None) -> list[Label]:
-        "All labels of the sentence, its tokens and its spans, by layer, in order"
-        names = list(self._layers) if typename is None else [typename]
+    __slots__ = (
+        "_distributions",
+        "_home",
+        "_layers",
+        "_metadata",
+        "_orders",
+        "_revision",
+    )
+    _layers: dict[str, Layer]
+    _orders: dict[Bounds, list[str]]  # layers of a data point, if not as in _layers
+    _metadata: dict[Bounds, dict[str, Any]]
+    _distributions: dict[str, tuple[list[str], Any]]
+    _home: Any  # the table this sentence was read from, if any
+    _revision: int
+
+    @property
+    def labels(self) -> list[Label]:
+        "All labels of the sentence, its tokens and its spans, layer by layer"
         return [
             self._label(name, place)
-            for name in names
-            if name in self._layers
-            for place in self._layers[name].in_order()
+            for name, layer in self._layers.items()
+            for place in range(len(layer.values))
         ]
 
-    def remove_labels(self, typename: str) -> Sentence:
+    def get_labels(self, typename: str | None = None) -> list[Label]:
+        "The labels of the sentence, its tokens and its spans, in reading order"
+        names = list(self._layers) if typename is None else [typename]
+        found = [
+            (max(start, 0), name, place)
+            for name in names
+            if name in self._layers
+            for place, start in enumerate(self._layers[name].starts)
+        ]
+        found.sort(key=lambda where: where[0])
+        return [self._label(name, place) for _, name, place in found]
+
+    def remove_labels(self, typename: str) -> DataPoint:
         "Take away a whole layer, from the sentence, its tokens and its spans"
         self._changed_layers().pop(typename, None)
         self._distributions.pop(typename, None)
+        self._forget_order(typename)
         return self
 
-    def set_label(
-        self, typename: str, value: str, score: float = 1.0, **metadata: Any
-    ) -> DataPoint:
-        "Put a label on the sentence in place of those it had in that layer"
-        DataPoint.remove_labels(self, typename)
-        return self.add_label(typename, value, score, **metadata)
-
     def get_spans(self, label_type: str | None = None) -> list[Span]:
-        "The spans that carry a label, of one layer or of all"
+        "The spans that carry a label, of one layer or of all, in reading order"
         names = list(self._layers) if label_type is None else [label_type]
-        found = {
-            (layer.starts[place], layer.stops[place])
-            for layer in (self._layers[name] for name in names if name in self._layers)
-            for place in range(len(layer.values))
-            if layer.stops[place] != TOKEN
-        }
-        return [Span.of(self, start, stop) for start, stop in sorted(found)]
-
-    @property
-    def annotation_layers(self) -> list[str]:
-        "Names of the label layers"
-        return list(self._layers)
+        layers = [self._layers[name] for name in names if name in self._layers]
+        bounds = dict.fromkeys(
+            (start, stop)
+            for layer in layers
+            for start, stop in zip(layer.starts, layer.stops, strict=True)
+            if stop != TOKEN
+        )
+        ordered = sorted(bounds, key=lambda pair: pair[0])
+        return [Span.of(self.sentence, start, stop) for start, stop in ordered]
 
     def put_layer(self, typename: str, layer: Layer) -> None:
         "Put a whole layer in place, for readers and models that have columns"
@@ -601,22 +647,110 @@ class Sentence(DataPoint):
         start, stop = layer.starts[place], layer.stops[place]
         about: DataPoint = self
         if (start, stop) != WHOLE:
-            single = stop == TOKEN
-            about = Token("", self, start) if single else Span.of(self, start, stop)
-        extra = layer.metadata.get(place, {})
-        return Label(about, layer.values[place], layer.scores[place], name, **extra)
+            single, whole = stop == TOKEN, self.sentence
+            about = Token.at(whole, start) if single else Span.of(whole, start, stop)
+        label = Label(about, layer.values[place], layer.scores[place], name)
+        label.metadata = dict(layer.metadata.get(place, {}))
+        return label
 
     def _keep(self) -> Sentence:
         "Tell the table that this very object must stay, since someone wrote on it"
         if self._home is not None:
-            self._home.keep(self)
-        return self
+            self._home.keep(self.sentence)
+        return self.sentence
 
     def _changed_layers(self) -> dict[str, Layer]:
-        self._keep()._changed = True
+        self._keep()._revision += 1
         return self._layers
 
-    # --- embeddings: one matrix a sentence, never a tensor on a token ---
+    def _order(self, bounds: Bounds) -> list[str]:
+        "Names of the layers in the order in which they came to a data point"
+        return list(dict.fromkeys([*self._orders.get(bounds, ()), *self._layers]))
+
+    def _note_order(self, bounds: Bounds, typename: str) -> None:
+        "Write the order down if a layer comes to a data point after a later one"
+        there = [n for n in self._order(bounds) if n in self._layers]
+        there = [n for n in there if self._layers[n].places(bounds)]
+        names = [*self._layers]
+        late = typename in names and any(
+            names.index(name) > names.index(typename) for name in there
+        )
+        if (
+            bounds != WHOLE
+            and typename not in there
+            and (late or bounds in self._orders)
+        ):
+            self._orders[bounds] = [*there, typename]
+
+    def _forget_order(self, typename: str, bounds: Bounds | None = None) -> None:
+        for key in list(self._orders) if bounds is None else [bounds]:
+            if typename in self._orders.get(key, ()):
+                self._orders[key].remove(typename)
+
+# %% ../../nbs/03_sentence.ipynb #tagged
+def labels_to_show(
+    sentence: Sentence,  # The sentence to print
+    layer: str | None = None,  # One layer, or `None` for all of them
+) -> list[str]:  # Such as `"Berlin"/LOC`, in reading order
+    "The labels of tokens and spans as short strings, one for each token or span"
+    labelled = dict.fromkeys(x.data_point for x in sentence.get_labels(layer))
+    labelled.pop(sentence, None)
+    return [
+        "/".join(
+            [
+                f'"{one.text}"',
+                *(x.value + x.metadata_str for x in one.get_labels(layer)),
+            ]
+        )
+        for one in labelled
+    ]
+
+# %% ../../nbs/03_sentence.ipynb #sentence
+class Sentence(_Layers):
+    "A text as words with offsets and layers of labels"
+
+    __slots__ = (
+        "_embeddings",
+        "language_code",
+        "start_of_document",
+        "text_embeddings",
+    )
+
+    def __init__(
+        self,
+        text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        language_code: str | None = None,  # Such as `en`
+    ) -> None:
+        "Split `text` by the tokenizer (`False`: at spaces), or take ready words"
+        given: Any = list(text) if isinstance(text, Iterator) else text
+        self._fill(*split_text(given, use_tokenizer), language_code)
+        if not isinstance(given, str):
+            _take_over(given, self)
+
+    @classmethod
+    def of(cls, text: str, words: list[str], starts: list[int]) -> Sentence:
+        "A sentence whose words and offsets are known"
+        made = cls.__new__(cls)
+        made._fill(text, words, starts)
+        return made
+
+    def _fill(
+        self, text: str, words: list[str], starts: list[int], code: str | None = None
+    ) -> None:
+        self._text, self._words, self._starts = text, words, starts
+        self._layers, self._orders = {}, {}
+        self._metadata, self._distributions = {}, {}
+        self._home, self._revision = None, 0
+        self._embeddings: dict[str, Tensor] = {}  # one (t, d) matrix each
+        self.text_embeddings: dict[str, Tensor] = {}  # one (d,) vector each
+        self.language_code = code
+        self.start_of_document = False
+
+    @property
+    def sentence(self) -> Sentence:
+        "The sentence itself"
+        return self
 
     def put_embedding(self, name: str, matrix: Tensor) -> None:
         "Keep the vectors of all tokens, (t, d), under a name"
@@ -627,8 +761,7 @@ class Sentence(DataPoint):
         self._keep().text_embeddings[name] = vector
 
     def _matrices(self, names: list[str] | None) -> list[Tensor]:
-        known = self._embeddings
-        return [m for name, m in known.items() if names is None or name in names]
+        return _chosen(self._embeddings, names)
 
     @property
     def embedding(self) -> Tensor:
@@ -639,8 +772,7 @@ class Sentence(DataPoint):
         "The named vectors of the whole sentence, side by side, (d,)"
         import torch
 
-        known = self.text_embeddings
-        rows = [v for name, v in known.items() if names is None or name in names]
+        rows = _chosen(self.text_embeddings, names)
         return torch.cat(rows) if rows else torch.tensor([])
 
     def clear_embeddings(self, embedding_names: list[str] | None = None) -> None:
@@ -649,8 +781,6 @@ class Sentence(DataPoint):
             for name in list(known) if embedding_names is None else embedding_names:
                 known.pop(name, None)
 
-    # --- neighbours in the text ---
-
     def next_sentence(self) -> Sentence | None:
         "The sentence that follows in the same file, if this one was read from one"
         return None if self._home is None else self._home.neighbour(self, 1)
@@ -658,8 +788,6 @@ class Sentence(DataPoint):
     def previous_sentence(self) -> Sentence | None:
         "The sentence before this one in the same file, if it was read from one"
         return None if self._home is None else self._home.neighbour(self, -1)
-
-    # --- as text ---
 
     @property
     def unlabeled_identifier(self) -> str:
@@ -683,3 +811,34 @@ class Sentence(DataPoint):
             "relations": [],
             "tokens": [token.to_dict(tag_type) for token in self],
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        slots = [
+            n for kind in type(self).__mro__ for n in getattr(kind, "__slots__", ())
+        ]
+        own = {n: getattr(self, n) for n in slots if n not in ("__weakref__", "_home")}
+        return own | getattr(self, "__dict__", {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._home = None
+        for name, value in state.items():
+            setattr(self, name, value)
+
+# %% ../../nbs/03_sentence.ipynb #sentence-parts
+def _take_over(words: Iterable[str | Token], sentence: Sentence) -> None:
+    "Say of the tokens of a new sentence what was said of those it is made of"
+    filled = [word for word in words if (word if isinstance(word, str) else word.text)]
+    for place, word in enumerate(filled):
+        if isinstance(word, str):
+            continue
+        for label in word.labels:
+            known = str(label.typename), label.value, label.score
+            sentence[place].add_label(*known, **label.metadata)
+        for key, value in word.sentence._metadata.get(word._bounds, {}).items():
+            sentence[place].add_metadata(key, value)
+
+
+def _chosen(known: dict[str, Tensor], names: list[str] | None) -> list[Tensor]:
+    "All tensors as they came, or the named ones in the order of the names"
+    chosen = list(known) if names is None else names
+    return [known[name] for name in chosen if name in known]

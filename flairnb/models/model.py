@@ -64,7 +64,8 @@ def work_list(
     if isinstance(sentences, Sentence):
         sentences = [sentences]
     if isinstance(sentences, SentenceDataset):
-        dataset, objects = sentences.current(), sentences
+        dataset = sentences.current()
+        objects: Sequence[Sentence] = sentences
     else:
         objects = list(sentences)
         for place, sentence in enumerate(objects):

@@ -574,9 +574,9 @@ class CRF(nn.Module):
         num_tags: int,  # k
     ):
         super().__init__()
-        self.transitions = nn.Parameter(torch.randn(num_tags, num_tags))  # (from, to)
-        self.start = nn.Parameter(torch.randn(num_tags))
-        self.stop = nn.Parameter(torch.randn(num_tags))
+        self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))  # (from, to)
+        self.start = nn.Parameter(torch.zeros(num_tags))
+        self.stop = nn.Parameter(torch.zeros(num_tags))
 
     def forward(
         self,

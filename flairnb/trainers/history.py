@@ -19,7 +19,7 @@ from ..evaluation import Result
 from ..foundation import atomic_write, logger
 
 # %% auto #0
-__all__ = ['METRICS', 'result_columns', 'History', 'RunLog', 'progress', 'WeightWriter']
+__all__ = ['METRICS', 'result_columns', 'History', 'RunLog', 'time_stamp', 'progress', 'WeightWriter']
 
 # %% ../../nbs/26_history.ipynb #result-columns
 METRICS = {
@@ -89,18 +89,24 @@ class RunLog:
     def note(self, message: str) -> None:
         "Write it down"
         if self._file is not None:
-            now = time.time()
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            stamp = time_stamp(time.time())
             lines = message.splitlines() or [""]
-            self._file.writelines(
-                f"{stamp},{now % 1 * 1000:03.0f} {x}\n" for x in lines
-            )
+            self._file.writelines(f"{stamp} {line}\n" for line in lines)
 
     def close(self) -> None:
         "Close the file"
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def time_stamp(
+    now: float,  # Seconds since 1970
+) -> str:  # Such as `2026-11-23 10:45:55,916`
+    "Local time to the millisecond"
+    whole, thousandths = divmod(int(now * 1000), 1000)
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole))
+    return f"{stamp},{thousandths:03d}"
 
 # %% ../../nbs/26_history.ipynb #progress
 def progress(

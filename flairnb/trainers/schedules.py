@@ -10,7 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 # %% auto #0
-__all__ = ['is_better', 'AnnealOnPlateau']
+__all__ = ['is_better', 'is_best_model', 'AnnealOnPlateau']
 
 # %% ../../nbs/24_schedules.ipynb #is-better
 def is_better(
@@ -22,6 +22,17 @@ def is_better(
     if best is None:
         return True
     return (score, -loss) > (best[0], -best[1])
+
+
+def is_best_model(
+    score: float,  # This epoch's score on dev
+    loss: float,  # This epoch's loss on dev
+    best: tuple[float, float] | None,  # Score and loss of the best model so far
+) -> bool:  # Whether to keep this epoch's model
+    "Compare by score, and by loss where both scores are 0"
+    if best is not None and score == best[0] == 0:
+        return loss < best[1]
+    return best is None or score > best[0]
 
 # %% ../../nbs/24_schedules.ipynb #plateau
 class AnnealOnPlateau:
@@ -38,9 +49,9 @@ class AnnealOnPlateau:
         if not 0 < factor < 1:
             raise ValueError(f"anneal_factor lies between 0 and 1, not {factor}")
         self.optimizer, self.factor, self.patience = optimizer, factor, patience
-        self.extra = initial_extra_patience
-        self.min_learning_rate = min(min_learning_rate, self.learning_rate / 10)
-        self.bad_epochs = 0
+        self.extra, self.bad_epochs = initial_extra_patience, 0
+        below = self.learning_rate < min_learning_rate
+        self.min_learning_rate = self.learning_rate / 10 if below else min_learning_rate
         self.best: tuple[float, float] | None = None
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
 
 from ..batches import Batch, epoch_order, iterate, plain_order
-from ..data.corpus import Corpus, SentenceDataset, sample, union, unseen_labels
+from ..data.corpus import Corpus, SentenceDataset, sample, union
 from ..data.labels import Dictionary
 from ..evaluation import Result, check_metric
 from ..foundation import current_seed, set_seed
@@ -32,11 +32,12 @@ from flairnb.trainers.history import (
     progress,
     result_columns,
 )
-from .schedules import AnnealOnPlateau, is_better
+from .schedules import AnnealOnPlateau, is_best_model
 
 # %% auto #0
-__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_arguments', 'Settings', 'training_data', 'warnings_first', 'Run',
-           'build_schedule', 'batches_of', 'ModelTrainer']
+__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'Settings', 'training_data',
+           'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample', 'measured_splits', 'measure',
+           'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run', 'ModelTrainer']
 
 # %% ../../nbs/27_trainer.ipynb #train-step
 MAX_GRADIENT_NORM = 5.0
@@ -47,18 +48,53 @@ def train_step(
     optimizer: Optimizer,  # Moves the weights
     batch: Batch,  # What it is trained on
     chunk_size: int | None = None,  # Sentences at a time, `None` for all
-    max_norm: float = MAX_GRADIENT_NORM,  # Where the gradient is clipped
+    max_norm: float | None = MAX_GRADIENT_NORM,  # Where the gradient is clipped, if so
 ) -> tuple[Tensor, int]:  # Summed loss before the step, and over how many points
-    "Make one step; raises `FloatingPointError` if the loss is no finite number"
+    "Make one step; on the CPU raises `FloatingPointError` if it would do harm"
     optimizer.zero_grad(set_to_none=True)
     total, points = torch.zeros((), device=model.device), 0
     for chunk in batch.chunks(chunk_size):
         loss, count = model.forward_loss(chunk)
         loss.backward()
         total, points = total + loss.detach(), points + count
-    clip_grad_norm_(model.parameters(), max_norm)
+    norm = clip_grad_norm_(model.parameters(), max_norm or torch.inf)
+    if total.device.type == "cpu":
+        check_finite(total, "loss")
+        check_finite(norm, "gradient")
     optimizer.step()
     return total, points
+
+
+def check_finite(
+    value: Tensor,  # One number
+    what: str,  # What it is
+) -> float:  # The same number
+    "Raise `FloatingPointError` if a number is infinite or none"
+    number = float(value)
+    if number - number != 0:  # as it is for every finite one
+        message = f"the {what} is {number}: lower the learning rate, or look for"
+        raise FloatingPointError(f"{message} such values in the embeddings")
+    return number
+
+# %% ../../nbs/27_trainer.ipynb #loss-meter
+class LossMeter:
+    "Adds up losses where they are, and looks at the sum when asked"
+
+    def __init__(self, device: torch.device) -> None:
+        self.total, self.points = torch.zeros((), device=device), 0
+        self.started = time.time()
+
+    def add(self, loss: Tensor, points: int) -> None:
+        "Take in the summed loss of some points"
+        self.total, self.points = self.total + loss, self.points + points
+
+    def mean(self) -> float:
+        "Mean loss of a point; raises `FloatingPointError` if it is no finite number"
+        return check_finite(self.total, "loss") / max(self.points, 1)
+
+    def speed(self) -> float:
+        "Points a second"
+        return self.points / max(time.time() - self.started, 1e-9)
 
 # %% ../../nbs/27_trainer.ipynb #optimizer-arguments
 def check_arguments(
@@ -67,9 +103,12 @@ def check_arguments(
     known: Sequence[str],  # Arguments of our own, to suggest
 ) -> None:
     "Raise `TypeError` on an argument that the optimizer does not take"
-    takes = [
-        n for n in inspect.signature(optimizer).parameters if n not in ("params", "lr")
-    ]
+    if not isinstance(optimizer, type):
+        raise TypeError(f"optimizer is a class such as SGD, not {optimizer!r}")
+    every = inspect.signature(optimizer).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in every.values()):
+        return
+    takes = [name for name in every if name not in ("params", "lr")]
     for name in given:
         if name not in takes:
             near = difflib.get_close_matches(name, [*known, *takes], n=1)
@@ -111,7 +150,7 @@ class Settings:
     create_file_logs: bool = True
     create_loss_file: bool = True
     write_weights: bool = False
-    max_grad_norm: float = MAX_GRADIENT_NORM
+    max_grad_norm: float | None = MAX_GRADIENT_NORM
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,15 +177,18 @@ class Settings:
 def training_data(
     corpus: Corpus,  # Where the sentences are
     settings: Settings,  # Whether dev or test are trained on
-) -> dict[str, SentenceDataset]:  # `train`, and `dev` and `test` where they are used
+) -> dict[str, SentenceDataset]:  # `train`, and `dev` and `test` where they measure
     "The splits as one run sees them, without empty sentences in train"
     splits = {name: split.current() for name, split in corpus.splits().items()}
     if "train" not in splits:
         raise ValueError(f"{corpus.name} has no train split to learn from")
     wanted = {"dev": settings.train_with_dev, "test": settings.train_with_test}
     for name, use in wanted.items():
-        if use and name in splits:
-            splits["train"] = union(splits["train"], splits[name])
+        split = splits.pop(name, None)
+        if split is not None and use:
+            splits["train"] = union(splits["train"], split)
+        elif split is not None and len(split):
+            splits[name] = split
     train = splits["train"]
     splits["train"] = train.take((train.lengths > 0).nonzero()[0])
     if not len(splits["train"]):
@@ -160,58 +202,180 @@ def warnings_first(
     splits: dict[str, SentenceDataset],  # As the run sees them
 ) -> list[str]:  # What the user should know before it starts
     "Problems that can be seen beforehand; raises `ValueError` if train has no labels"
-    layer, known = model.label_type, model.known_labels
-    found = []
+    layer, known, found = model.label_type, model.known_labels, []
     for name, split in splits.items():
-        if layer not in split.table.layers:
+        counts = model.gold_labels(split, layer)
+        if not counts:
             message = f"{corpus.name}: {name} has no labels of type {layer!r}"
             if name == "train":
-                raise ValueError(f"{message}; it has: {', '.join(split.table.layers)}")
+                there = ", ".join(split.table.layers) or "none at all"
+                raise ValueError(f"{message} that the model could learn ({there})")
             found.append(f"{message}, its scores will be 0")
-    for unseen in unseen_labels(corpus, layer, known):
-        message = (
-            f"label {unseen.label!r} occurs {unseen.count} times in {unseen.split}"
-        )
-        end = (
-            "it is left out of the loss"
-            if unseen.split == "train"
-            else "it is an error"
-        )
-        found.append(f"{message}, but the model does not know it: {end}")
+        for label, count in counts.items():
+            if not known.has_item(label):
+                found.append(unknown_label(label, count, name))
+        found += model.warnings_about(name, split)
     return found
+
+
+def unknown_label(label: str, count: int, split: str) -> str:
+    "Tell of a label that the model cannot predict"
+    how = "left out of the loss" if split == "train" else "counted as errors"
+    message = f"label {label!r} occurs {count} times in {split}, but the model does not"
+    return f"{message} know it: these are {how}"
+
+# %% ../../nbs/27_trainer.ipynb #train-epoch
+def batches_of(train: SentenceDataset, settings: Settings, epoch: int) -> list[Any]:
+    "The batches of an epoch: a function of seed and epoch, or the corpus's order"
+    if not settings.shuffle:
+        return plain_order(len(train), settings.mini_batch_size)
+    return epoch_order(train.lengths, settings.mini_batch_size, settings.seed, epoch)
+
+
+def train_epoch(
+    model: Model,  # What is trained
+    optimizer: Optimizer,  # Moves the weights
+    train: SentenceDataset,  # What it learns from
+    settings: Settings,  # Of the run
+    epoch: int,  # Which one, counted from 1
+    report: Callable[[int, int, LossMeter], None],  # Is told: batch, batches, losses
+) -> float:  # Mean loss of a point
+    "One pass over train; raises `FloatingPointError` if the loss is no number"
+    model.train()
+    order = batches_of(train, settings, epoch)
+    meter, every = LossMeter(model.device), max(1, len(order) // 10)
+    bar = progress(order, f"epoch {epoch}")
+    chunk, norm = settings.mini_batch_chunk_size, settings.max_grad_norm
+    batches = zip(bar, iterate(train, order, model.device), strict=True)
+    for number, (_, batch) in enumerate(batches, start=1):
+        try:
+            meter.add(*train_step(model, optimizer, batch, chunk, norm))
+            if number % every == 0:
+                speed = f"{meter.speed():.0f} tokens/s"
+                bar.set_postfix_str(f"loss {meter.mean():.4f}, {speed}")
+                report(number, len(order), meter)
+        except FloatingPointError as error:
+            where = f"epoch {epoch}, batch {number} of {len(order)}"
+            raise FloatingPointError(f"{where}: {error}") from None
+    return meter.mean()
+
+# %% ../../nbs/27_trainer.ipynb #measure
+def train_sample(
+    train: SentenceDataset,  # Sentences that are learned
+    wanted: float | int,  # A share of them, or their number
+    seed: int,  # Seed of the draw
+) -> SentenceDataset:  # Some of them, the same ones each time
+    "Sentences to see how well train itself is known"
+    number = wanted if isinstance(wanted, int) else wanted * len(train)
+    return train.take(sample(len(train), min(number / len(train), 1.0), seed))
+
+
+def measured_splits(
+    splits: dict[str, SentenceDataset],  # As the run sees them
+    settings: Settings,  # What the user wants to watch
+) -> dict[str, SentenceDataset]:  # What is evaluated after each epoch
+    "Dev, and on demand test and a sample of train"
+    found = {}
+    if settings.monitor_train_sample:
+        wanted = settings.monitor_train_sample
+        found["train_sample"] = train_sample(splits["train"], wanted, settings.seed)
+    if "dev" in splits:
+        found["dev"] = splits["dev"]
+    if "test" in splits and settings.monitor_test:
+        found["test"] = splits["test"]
+    return found
+
+
+def measure(
+    model: Model,  # What is measured
+    name: str,  # Name of the split, and of the file
+    split: SentenceDataset,  # Gold sentences
+    settings: Settings,  # Of the run
+) -> Result:  # Scores
+    "Evaluate a split and write its prediction file"
+    return model.evaluate(
+        split,
+        model.label_type,
+        settings.base_path / f"{name}.tsv",
+        settings.embeddings_storage_mode,
+        settings.eval_batch_size or settings.mini_batch_size,
+        settings.main_evaluation_metric,
+        settings.exclude_labels,
+        settings.gold_label_dictionary_for_eval,
+    )
+
+# %% ../../nbs/27_trainer.ipynb #run-parts
+def build_optimizer(model: Model, settings: Settings) -> Optimizer:
+    "The optimizer that the settings ask for, over all weights that are trained"
+    trained = [p for p in model.parameters() if p.requires_grad]
+    arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
+    return settings.optimizer(trained, **arguments)
+
+
+def build_schedule(optimizer: Optimizer, settings: Settings) -> AnnealOnPlateau:
+    "The schedule that the settings ask for"
+    return AnnealOnPlateau(
+        optimizer,
+        settings.anneal_factor,
+        settings.patience,
+        settings.initial_extra_patience,
+        settings.min_learning_rate,
+    )
+
+
+class RunFiles:
+    "The files that a run writes while it goes on"
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.base_path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "best-model.pt").unlink(missing_ok=True)
+        logs, loss = settings.create_file_logs, settings.create_loss_file
+        self.log = RunLog(folder / "training.log" if logs else None)
+        self.history = History(folder / "loss.tsv" if loss else None)
+        weights, path = settings.write_weights, folder / "weights.txt"
+        self.weights = WeightWriter(path, settings.seed) if weights else None
+
+
+def introduce(
+    log: RunLog,  # Where to say it
+    model: Model,  # What is trained
+    splits: dict[str, SentenceDataset],  # On what
+    settings: Settings,  # How
+) -> None:
+    "Say what a run is about"
+    log.note(str(model))
+    listed = " + ".join(f"{len(split)} {name}" for name, split in splits.items())
+    log.say(f"Corpus: {listed} sentences")
+    for name, value in settings.as_card().items():
+        log.note(f" - {name}: {value}")
 
 # %% ../../nbs/27_trainer.ipynb #run
 class Run:
     "One training run, from its settings to its results"
 
     def __init__(self, model: Model, corpus: Corpus, settings: Settings) -> None:
-        self.model, self.corpus, self.settings = model, corpus, settings
-        self.folder = settings.base_path
+        self.model, self.settings, self.folder = model, settings, settings.base_path
         self.splits = training_data(corpus, settings)
         self.warnings = warnings_first(model, corpus, self.splits)
         check_metric(settings.main_evaluation_metric, model.known_labels.get_items())
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in ("best-model.pt", "final-model.pt"):
-            (self.folder / old).unlink(missing_ok=True)
         tables = {id(split.table): split.table for split in self.splits.values()}
         model.prepare(list(tables.values()))
-        trained = [p for p in model.parameters() if p.requires_grad]
-        arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
-        self.optimizer = settings.optimizer(trained, **arguments)
+        self.optimizer = build_optimizer(model, settings)
         self.schedule = build_schedule(self.optimizer, settings)
-        logs, loss = settings.create_file_logs, settings.create_loss_file
-        self.log = RunLog(self.folder / "training.log" if logs else None)
-        self.history = History(self.folder / "loss.tsv" if loss else None)
-        weights = settings.write_weights
-        path = self.folder / "weights.txt"
-        self.weights = WeightWriter(path, settings.seed) if weights else None
+        self.measured = measured_splits(self.splits, settings)
+        files = RunFiles(settings)
+        self.log, self.history, self.weights = files.log, files.history, files.weights
         self.best: tuple[float, float] | None = None
+        self.dev_scores: list[float] = []
         self.stop_reason = f"all {settings.max_epochs} epochs are done"
 
     def go(self) -> dict[str, Any]:
         "Train, and tell the scores"
         try:
-            self._introduce()
+            introduce(self.log, self.model, self.splits, self.settings)
+            for warning in self.warnings:
+                self.log.say(warning, warn=True)
             try:
                 self._epochs()
             except KeyboardInterrupt:
@@ -221,6 +385,9 @@ class Run:
             if self.settings.save_final_model:
                 self.model.save(self.folder / "final-model.pt")
             return self._results()
+        except Exception as error:
+            self.log.note(f"Training failed: {type(error).__name__}: {error}")
+            raise
         finally:
             self.log.close()
 
@@ -233,142 +400,76 @@ class Run:
             self._epoch(epoch)
 
     def _epoch(self, epoch: int) -> None:
-        rate, settings = self.schedule.learning_rate, self.settings
+        rate = self.schedule.learning_rate
         row: dict[str, Any] = {"EPOCH": epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
         row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": rate}
-        loss = row["TRAIN_LOSS"] = self._train_epoch(epoch)
+
+        def report(number: int, batches: int, meter: LossMeter) -> None:
+            self._report(epoch, number, batches, meter)
+
+        train, settings = self.splits["train"], self.settings
+        parts = (self.model, self.optimizer, train, settings, epoch, report)
+        loss = row["TRAIN_LOSS"] = train_epoch(*parts)
         self.log.say(f"EPOCH {epoch} done: loss {loss:.4f} - lr {rate:g}")
-        results = self._evaluate_epoch()
-        for name, result in results.items():
+        results = {}
+        for name, split in self.measured.items():
+            result = results[name] = measure(self.model, name, split, settings)
             row |= result_columns(name.upper(), result)
-        dev = results.get("dev")
+            scores = f"loss {result.loss:.4f} - score {result.main_score:.4f}"
+            self.log.say(f"{name.upper()}: {scores}")
+        self._judge(epoch, row, results.get("dev"))
+
+    def _judge(self, epoch: int, row: dict[str, Any], dev: Result | None) -> None:
+        "Keep the best model, lower the learning rate, write the row down"
+        loss = row["TRAIN_LOSS"]
         score, against = (dev.main_score, dev.loss) if dev else (-loss, loss)
-        better = is_better(score, against, self.best)
+        bad = self.schedule.bad_epochs + 1
         lowered = self.schedule.epoch_done(score, against)
-        row["BAD_EPOCHS"] = self.schedule.bad_epochs
+        row["BAD_EPOCHS"] = bad if lowered else self.schedule.bad_epochs
         self.history.add(row)
-        if better:
-            self.best = score, against
-            if dev:
+        note = f"bad epochs: {row['BAD_EPOCHS']}"
+        if lowered:
+            note += f", learning rate lowered to {self.schedule.learning_rate:g}"
+        if dev:
+            self.dev_scores.append(score)
+            if is_best_model(score, against, self.best):
+                self.best, note = (score, against), f"{note}, best model so far"
                 self._write_card(epoch)
                 self.model.save(self.folder / "best-model.pt")
-        every = settings.save_model_each_k_epochs
+        every = self.settings.save_model_each_k_epochs
         if every and epoch % every == 0:
             self.model.save(self.folder / f"model_epoch_{epoch}.pt")
-        note = f", learning rate lowered to {self.schedule.learning_rate:g}"
-        bad = f"bad epochs: {self.schedule.bad_epochs}{note if lowered else ''}"
-        self.log.say(bad + (", best model so far" if better else ""))
+        self.log.say(note)
 
-    def _train_epoch(self, epoch: int) -> float:
-        settings, train = self.settings, self.splits["train"]
-        self.model.train()
-        order = batches_of(train, settings, epoch)
-        total, points, started = (
-            torch.zeros((), device=self.model.device),
-            0,
-            time.time(),
-        )
-        every = max(1, len(order) // 10)
-        bar = progress(order, f"epoch {epoch}")
-        steps = zip(bar, iterate(train, order, self.model.device), strict=True)
-        for number, (_, batch) in enumerate(steps, start=1):
-            chunk, norm = settings.mini_batch_chunk_size, settings.max_grad_norm
-            loss, count = train_step(self.model, self.optimizer, batch, chunk, norm)
-            total, points = total + loss, points + count
-            if number % every == 0:
-                mean = float(total) / points
-                speed = points / max(time.time() - started, 1e-9)
-                bar.set_postfix_str(f"loss {mean:.4f}, {speed:.0f} tokens/s")
-                where = f"epoch {epoch} - iter {number}/{len(order)} - loss {mean:.8f}"
-                rate = self.schedule.learning_rate
-                self.log.note(f"{where} - tokens/sec: {speed:.2f} - lr: {rate:g}")
-                if self.weights is not None:
-                    self.weights.write((epoch - 1) * len(order) + number, self.model)
-        return float(total) / max(points, 1)
-
-    def _evaluate_epoch(self) -> dict[str, Result]:
-        settings, results = self.settings, dict[str, Result]()
-        if settings.monitor_train_sample:
-            results["train_sample"] = self._measure(
-                "train_sample", self._train_sample()
-            )
-        if "dev" in self.splits and not settings.train_with_dev:
-            results["dev"] = self._measure("dev", self.splits["dev"])
-        if "test" in self.splits and settings.monitor_test:
-            results["test"] = self._measure("test", self.splits["test"])
-        for name, result in results.items():
-            shown = result.main_score
-            self.log.say(f"{name.upper()}: loss {result.loss:.4f} - score {shown:.4f}")
-        return results
-
-    def _train_sample(self) -> SentenceDataset:
-        train, wanted = self.splits["train"], self.settings.monitor_train_sample
-        share = wanted / len(train) if wanted > 1 else wanted
-        return train.take(sample(len(train), min(share, 1.0), self.settings.seed))
-
-    def _measure(self, name: str, split: SentenceDataset) -> Result:
-        settings = self.settings
-        return self.model.evaluate(
-            split,
-            self.model.label_type,
-            self.folder / f"{name}.tsv",
-            settings.embeddings_storage_mode,
-            settings.eval_batch_size or settings.mini_batch_size,
-            settings.main_evaluation_metric,
-            settings.exclude_labels,
-            settings.gold_label_dictionary_for_eval,
-        )
+    def _report(self, epoch: int, number: int, batches: int, meter: LossMeter) -> None:
+        where = f"epoch {epoch} - iter {number}/{batches} - loss {meter.mean():.8f}"
+        speed, rate = meter.speed(), self.schedule.learning_rate
+        self.log.note(f"{where} - tokens/sec: {speed:.2f} - lr: {rate:g}")
+        if self.weights is not None:
+            self.weights.write((epoch - 1) * batches + number, self.model)
 
     def _results(self) -> dict[str, Any]:
         "Test the best model, which stays in memory, and collect the histories"
-        best, test = self.folder / "best-model.pt", self.splits.get("test")
-        if best.exists() and not self.settings.use_final_model_for_eval:
+        best, test, score = self.folder / "best-model.pt", self.splits.get("test"), 0.0
+        if self.best is not None and not self.settings.use_final_model_for_eval:
             self.model.load_state_dict(read_model_file(best).tensors)
             self.log.say("The best model is tested")
-        score = 0.0
-        if test is not None and len(test) and not self.settings.train_with_test:
-            result = self._measure("test", test)
+        if test is not None:
+            result = measure(self.model, "test", test, self.settings)
             score = result.main_score
             self.log.say(str(result))
         self.model.eval()
-        names = {"train_loss": "TRAIN_LOSS", "dev_loss": "DEV_LOSS"}
-        found = {f"{name}_history": self.history.column(names[name]) for name in names}
-        key = self.settings.main_evaluation_metric
-        column = "DEV_ACCURACY" if key == "accuracy" else "DEV_F1"
-        found["dev_score_history"] = self.history.column(column)
-        return {"test_score": score, "stop_reason": self.stop_reason} | found
-
-    def _introduce(self) -> None:
-        settings, sizes = self.settings, {k: len(v) for k, v in self.splits.items()}
-        self.log.note(str(self.model))
-        listed = " + ".join(f"{size} {name}" for name, size in sizes.items())
-        self.log.say(f"Corpus: {listed} sentences")
-        for name, value in settings.as_card().items():
-            self.log.note(f" - {name}: {value}")
-        for warning in self.warnings:
-            self.log.say(warning, warn=True)
+        return {
+            "test_score": score,
+            "dev_score_history": self.dev_scores,
+            "train_loss_history": self.history.column("TRAIN_LOSS"),
+            "dev_loss_history": self.history.column("DEV_LOSS"),
+            "stop_reason": self.stop_reason,
+        }
 
     def _write_card(self, epoch: int | None = None) -> None:
         done = epoch or len(self.history.rows)
         self.model.training_card = {"epochs": done} | self.settings.as_card()
-
-# %% ../../nbs/27_trainer.ipynb #run-parts
-def build_schedule(optimizer: Optimizer, settings: Settings) -> AnnealOnPlateau:
-    "The schedule that the settings ask for"
-    return AnnealOnPlateau(
-        optimizer,
-        settings.anneal_factor,
-        settings.patience,
-        settings.initial_extra_patience,
-        settings.min_learning_rate,
-    )
-
-
-def batches_of(train: SentenceDataset, settings: Settings, epoch: int) -> list[Any]:
-    "The batches of an epoch: a function of seed and epoch, or the corpus's order"
-    if not settings.shuffle:
-        return plain_order(len(train), settings.mini_batch_size)
-    return epoch_order(train.lengths, settings.mini_batch_size, settings.seed, epoch)
 
 # %% ../../nbs/27_trainer.ipynb #trainer
 class ModelTrainer:
@@ -410,7 +511,7 @@ class ModelTrainer:
         create_file_logs: bool = True,  # Write `training.log`
         create_loss_file: bool = True,  # Write `loss.tsv`
         write_weights: bool = False,  # Write `weights.txt`
-        max_grad_norm: float = MAX_GRADIENT_NORM,  # Where gradients are clipped
+        max_grad_norm: float | None = MAX_GRADIENT_NORM,  # Where gradients are clipped
         seed: int | None = None,  # Start all random generators from it
         **optimizer_arguments: Any,  # Such as `weight_decay` or `momentum`
     ) -> dict[str, Any]:  # `test_score`, the histories, `stop_reason`
