@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "nbs" / "index.ipynb"
-NOTE = "<!-- Made from nbs/index.ipynb by .ci/readme.py ({}); edit that. -->\n\n"
+NOTE = "<!-- Generated from nbs/index.ipynb by .ci/readme.py ({}). -->\n\n"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
 
@@ -103,8 +103,8 @@ def by_quarto(path: Path = INDEX) -> str:
 
 
 def words(text: str) -> list[str]:
-    "What a page says, whatever its line breaks, quotes and escapes"
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    "What a page says, whatever its line breaks, quotes, escapes and fences"
+    text = re.sub(r"<!--.*?-->|^ *```.*?$", "", text, flags=re.S | re.M)
     return re.findall(r"\w+", text.replace("\\_", "_"))
 
 

@@ -19,7 +19,7 @@ def main() -> int:
     }
     failed = 0
     for command in (
-        [str(BESIDE / "nbdev_test"), "--n_workers", "2", "--do_print"],
+        [str(BESIDE / "nbdev_test"), "--n_workers", "2", "--timing"],
         [sys.executable, "-m", "pytest"],
     ):
         print("$", " ".join([Path(command[0]).name, *command[1:]]), flush=True)

@@ -134,7 +134,7 @@ def tutorial(given: argparse.Namespace) -> str:
         if given.flair_python:
             with tempfile.TemporaryDirectory() as name:
                 theirs.append(their_score(given, seed, places, Path(name)))
-        print(f"seed {seed}: {ours[-1]:.4f}", *theirs[-1:], flush=True)
+        print(f"seed {seed}: {ours[-1]:.4f}", *map("{:.4f}".format, theirs[-1:]))
     same = "the same script on the same sentences"
     if not theirs:
         same = "the same script, but its seeds drew other sentences"
@@ -147,8 +147,8 @@ def tutorial(given: argparse.Namespace) -> str:
     met = "yes" if mean(ours) >= GOAL else "**no**"
     return f"""\
 A tenth of English EWT to train on and to choose the best model by, which each seed
-draws anew; a text file of GloVe's words, an LSTM of 256 in both directions, a CRF, 10
-epochs. Micro F1 of `{TAG}` on the whole of test. Flair 0.15.1 ran {same}.
+draws anew; GloVe's words, an LSTM of 256 in both directions, a CRF, 10 epochs. Micro F1
+of `{TAG}` on the whole of test. Flair 0.15.1 ran {same}.
 
 {table(["seed", "flairnb", "Flair"], rows)}
 
@@ -210,8 +210,8 @@ def parts(given: argparse.Namespace) -> str:
         rows.append([variant.name, f"{score:.2%}", added, f"{seconds:.0f} s"])
     return f"""\
 Everything is learned from English EWT's train; nothing is downloaded. Each line has
-the parts of the lines above it. AdamW at {given.learning_rate:g}, halved after two epochs
-without progress, {given.epochs} epochs, batches of 32, hidden size 256, seed 1.
+the parts of the lines above it. AdamW at {given.learning_rate:g}, halved after two
+epochs without progress, {given.epochs} epochs, batches of 32, hidden size 256, seed 1.
 Accuracy of `{TAG}` on test, of the model that is best on dev. The time has evaluations
 and model files in it.
 

@@ -55,8 +55,8 @@ show no bars. The CPU is used even where there is an accelerator.
   random input of 100 dimensions that wants a gradient, padded to the very batches of
   flairnb's training, batch-first or time-major, whichever is faster. flairnb's whole
   training steps are timed in turns with it, in the same process.
-- **The CRF's part**: the time that training steps spend in the CRF, on the way there and
-  on the way back, taken by hooks at its input and output.
+- **The CRF's part**: the time that training steps spend in the CRF, on the way there
+  and on the way back, taken by hooks at its input and output.
 """
 
 

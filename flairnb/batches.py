@@ -18,9 +18,9 @@ from .data.sentence import Sentence
 # %% auto #0
 __all__ = ['POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
 
-# %% ../nbs/09_batches.ipynb #batch
-class Batch:
-    "Some sentences of a table, as rectangles of numbers"
+# %% ../nbs/09_batches.ipynb #rectangle-class
+class _Rectangle:
+    "Places of the tokens of some sentences, (b, t)"
 
     def __init__(
         self,
@@ -30,13 +30,11 @@ class Batch:
     ) -> None:
         self.table, self.rows = table, rows
         self.device = torch.device(device)
-        self.lengths = table.lengths[rows]  # (b,)
-        longest = int(self.lengths.max(initial=0))
-        within = np.arange(longest)[None, :]  # (1, t)
+        starts = table.offsets[rows]
+        self.lengths = table.offsets[rows + 1] - starts  # (b,)
+        within = np.arange(self.lengths.max(initial=0))[None, :]  # (1, t)
         self.is_word = within < self.lengths[:, None]  # (b, t)
-        self.places = np.where(
-            self.is_word, table.offsets[rows][:, None] + within, 0
-        )  # (b, t)
+        self.places = np.where(self.is_word, starts[:, None] + within, 0)  # (b, t)
 
     def take(
         self,
@@ -48,6 +46,17 @@ class Batch:
             return torch.full(self.is_word.shape, padding, device=self.device)
         found = np.where(self.is_word, column[self.places], padding)
         return torch.from_numpy(found.astype(np.int64)).to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        rectangle = "{} x {}".format(*self.is_word.shape)
+        return f"Batch of {rectangle}, {int(self.lengths.sum())} tokens"
+
+# %% ../nbs/09_batches.ipynb #batch
+class Batch(_Rectangle):
+    "Some sentences of a table, as rectangles of numbers"
 
     @cached_property
     def words(self) -> Tensor:
@@ -71,16 +80,9 @@ class Batch:
 
     def chunks(self, size: int | None) -> Iterator[Batch]:
         "The batch in pieces of at most `size` sentences, for small memories"
-        for start in range(0, len(self), size or max(len(self), 1)):
-            rows = self.rows[start : start + size] if size else self.rows
-            yield Batch(self.table, rows, self.device)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __repr__(self) -> str:
-        rectangle = "{} x {}".format(*self.is_word.shape)
-        return f"Batch of {rectangle}, {int(self.lengths.sum())} tokens"
+        step = size or max(len(self), 1)
+        for start in range(0, len(self), step):
+            yield Batch(self.table, self.rows[start : start + step], self.device)
 
 # %% ../nbs/09_batches.ipynb #by-length
 def by_length(
@@ -88,6 +90,7 @@ def by_length(
     batch_size: int,  # Sentences in a batch
 ) -> list[np.ndarray]:  # Places of the sentences of each batch
     "Batches of like length, the longest first, for prediction"
+    _check(batch_size)
     order = np.argsort(-lengths, kind="stable")
     return _cut(order, batch_size)
 
@@ -97,12 +100,16 @@ def plain_order(
     batch_size: int,  # Sentences in a batch
 ) -> list[np.ndarray]:  # Places of the sentences of each batch
     "Batches in the order of the dataset"
+    _check(batch_size)
     return _cut(np.arange(count), batch_size)
 
 
-def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
+def _check(batch_size: int) -> None:
     if batch_size < 1:
         raise ValueError(f"a batch holds at least one sentence, not {batch_size}")
+
+
+def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 # %% ../nbs/09_batches.ipynb #epoch-order
@@ -118,6 +125,7 @@ def epoch_order(
     pool: int | None = None,  # Batches that are sorted together, 1 for none
 ) -> list[np.ndarray]:  # Places of the sentences of each batch
     "Shuffled batches of like length, for training"
+    _check(batch_size)
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
     if pool is None:

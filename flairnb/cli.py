@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from .data.sentence import Sentence
 from .foundation import set_seed
 
 # %% auto #0
-__all__ = ['DEMO_TEXT', 'train_demo', 'tag_lines', 'build_parser', 'run_demo', 'run_tag', 'main']
+__all__ = ['DEMO_TEXT', 'train_demo', 'tag_lines', 'positive', 'build_parser', 'run_demo', 'run_tag', 'main']
 
 # %% ../nbs/30_cli.ipynb #train-demo
 DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
@@ -65,6 +66,15 @@ def tag_lines(
     return sentences
 
 # %% ../nbs/30_cli.ipynb #parser
+def positive(
+    text: str,  # An argument
+) -> int:  # Its value
+    "Read a number; raises `ArgumentTypeError` unless it is a whole one above 0"
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     "Commands and their arguments"
     parser = argparse.ArgumentParser(
@@ -74,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train a tagger on the corpus that ships")
     demo.add_argument("--text", default=DEMO_TEXT, help="a sentence to tag at the end")
-    demo.add_argument("--epochs", type=int, default=15, help="passes over the corpus")
+    demo.add_argument("--epochs", type=positive, default=15, help="passes over corpus")
     demo.add_argument("--folder", default="flairnb-demo", help="where the results go")
     tag = commands.add_parser("tag", help="tag lines of text with a saved model")
     tag.add_argument("model", help="a model file or folder")
@@ -92,19 +102,24 @@ def run_demo(arguments: argparse.Namespace) -> None:
     print(f"Accuracy on test: {found['test_score']:.4f}")
     print(f"Curves: {folder / 'training.png'}")
     print(f"Model:  {folder / 'final-model.pt'}")
-    best = folder / "best-model.pt"
-    print(*tag_lines(best, [arguments.text]), sep="\n")
+    for sentence in tag_lines(folder / "best-model.pt", [arguments.text]):
+        print(sentence)
 
 
 def run_tag(arguments: argparse.Namespace) -> None:
     "The command `flairnb tag`"
-    if arguments.file is None:
-        lines: Sequence[str] = sys.stdin.readlines()
-    else:
-        lines = Path(arguments.file).read_text(encoding="utf-8").splitlines()
-    print(*tag_lines(arguments.model, lines), sep="\n")
+    name = arguments.file or "standard input"
+    try:
+        if arguments.file is None:
+            lines = sys.stdin.read().splitlines()
+        else:
+            lines = Path(name).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is no text in UTF-8: {error}") from error
+    for sentence in tag_lines(arguments.model, lines):
+        print(sentence)
 
-
+# %% ../nbs/30_cli.ipynb #main-itself
 def main(
     arguments: Sequence[str] | None = None,  # By default those of the shell
 ) -> int:  # Exit status
@@ -112,7 +127,13 @@ def main(
     chosen = build_parser().parse_args(arguments)
     try:
         {"demo": run_demo, "tag": run_tag}[chosen.command](chosen)
-    except (OSError, ValueError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"flairnb: {error}", file=sys.stderr)
         return 1
     return 0

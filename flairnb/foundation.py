@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,10 +40,13 @@ def atomic_write(
     path: str | Path,  # Where the file shall stand; its folder is made if missing
     mode: str = "wb",  # `wb` for bytes, `w` for text (always UTF-8, `\n` line ends)
 ) -> Iterator[IO[Any]]:  # An open file; what is written appears at `path` on success
-    "Write a file that appears at `path` only when the block ends without an error"
+    "Write a file that appears when the block ends without an error, or not at all"
     path = Path(path)
+    if mode not in ("wb", "w"):
+        raise ValueError(f"mode is 'wb' or 'w', not {mode!r}: {path} is written anew")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # two writers, two files
+    temporary = path.with_name(f".{path.name}.tmp-{writer}")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
@@ -86,7 +90,9 @@ _state = {"seed": 0}
 def set_seed(
     seed: int,  # Any whole number from 0 to 2³² - 1
 ) -> None:
-    "Start every random generator from `seed`, and remember it as the default seed"
+    "Start every random generator from `seed`; raises `ValueError` on other numbers"
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"a seed is a whole number from 0 to 2**32 - 1, not {seed}")
     _state["seed"] = seed
     random.seed(seed)
     np.random.seed(seed)
@@ -97,7 +103,7 @@ def current_seed() -> int:
     "The seed that random steps take when they are given none: the last one set, or 0"
     return _state["seed"]
 
-# %% ../nbs/00_foundation.ipynb #devicex
+# %% ../nbs/00_foundation.ipynb #default-device
 def default_device() -> torch.device:
     "Where a new model lives; raises `RuntimeError` if `FLAIRNB_DEVICE` is no device"
     chosen = vars(sys.modules.get("flairnb", sys)).get("device")

@@ -22,8 +22,9 @@ from torch import Tensor
 from .foundation import atomic_write
 
 # %% auto #0
-__all__ = ['FORMAT', 'FORMAT_VERSION', 'WEIGHTS', 'CONFIG', 'fingerprint', 'library_versions', 'write_model_file',
-           'ModelFileError', 'check_kind', 'ModelFile', 'read_model_file', 'write_model_folder', 'find_model_file']
+__all__ = ['FORMAT', 'FORMAT_VERSION', 'OTHER_KINDS', 'WEIGHTS', 'CONFIG', 'fingerprint', 'library_versions', 'write_model_file',
+           'ModelFileError', 'check_kind', 'header_is_clean', 'ModelFile', 'read_model_file', 'write_model_folder',
+           'find_model_file']
 
 # %% ../nbs/20_saving.ipynb #fingerprint
 FORMAT = "flairnb"
@@ -76,6 +77,17 @@ class ModelFileError(ValueError):
     "A file that cannot be read as a model"
 
 
+# how other files begin, and what they are
+OTHER_KINDS = {
+    b"": "is empty",
+    b"PK": "is a zip archive, as torch and Flair write pickles; flairnb runs none",
+    b"\x80": "is a pickle, as old versions of torch write them; flairnb runs none",
+    b"\x1f\x8b": "is packed with gzip: unpack it first",
+    b"version https://git-lfs": "is a pointer of Git LFS: fetch the file itself",
+    b"<": "is a page of HTML or XML: the download gave a page, not the file",
+}
+
+
 def check_kind(
     path: Path,  # A file that should be a model
 ) -> None:
@@ -87,19 +99,31 @@ def check_kind(
     if not path.exists():
         near = _inside(path.parent) if path.parent.is_dir() else "the folder is missing"
         raise FileNotFoundError(f"there is no model file {path} (beside it: {near})")
-    start = path.open("rb").read(16)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        message = "is a pickle, as torch and Flair write them, and flairnb runs none"
-        raise ModelFileError(f"{path} {message}")
-    if start[8:9] != b"{":
-        message = f"is not a model file: it begins with {start[:8]!r}"
-        raise ModelFileError(f"{path} {message}. It is damaged, or something else.")
+    with path.open("rb") as file:
+        start = file.read(32)
+    if start[8:9] == b"{":  # first of all: a length may begin as a pickle does
+        return
+    for kind in sorted(OTHER_KINDS, reverse=True):
+        if start.startswith(kind) and (kind or not start):
+            raise ModelFileError(f"{path} {OTHER_KINDS[kind]}")
+    message = f"is not a model file: it begins with {start[:8]!r}"
+    raise ModelFileError(f"{path} {message}. It is damaged, or something else.")
 
 
 def _inside(folder: Path) -> str:
     kinds = (".pt", ".bin", ".safetensors")
     names = sorted(file.name for file in folder.iterdir() if file.suffix in kinds)
     return ", ".join(names[:10]) or "none"
+
+# %% ../nbs/20_saving.ipynb #padding
+def header_is_clean(
+    path: Path,  # A safetensors file
+) -> bool:  # Whether nothing but spaces stands behind the header's JSON
+    "Check the bytes that fill the header up"
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size)
+    return not header[header.rfind(b"}") + 1 :].strip(b" ")
 
 # %% ../nbs/20_saving.ipynb #read-model-file
 @dataclass
@@ -121,14 +145,15 @@ def read_model_file(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, UnicodeDecodeError) as error:
+    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
         message = f"{path} is damaged or not a model file ({error})"
         raise ModelFileError(f"{message}; fetch or train it again") from error
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path} holds tensors, but was not written by flairnb")
     _check_version(path, metadata)
     texts = [metadata[key] for key in ("config", "versions", "format_version")]
-    if fingerprint(tensors, *texts) != metadata.get("sha256"):
+    same = fingerprint(tensors, *texts) == metadata.get("sha256")
+    if not same or not header_is_clean(path):
         message = f"{path} is damaged: its content does not fit its fingerprint"
         raise ModelFileError(f"{message}; fetch or train it again")
     return ModelFile(json.loads(texts[0]), tensors, json.loads(texts[1]))

@@ -74,7 +74,7 @@ def table(path):
 class Scripted(SequenceTagger):
     "Answers each evaluation of dev with the next score and loss of a script"
 
-    script: list = []
+    script: list[tuple[float, float]]
 
     def evaluate(self, data_points, *args, **settings):
         result = super().evaluate(data_points, *args, **settings)
@@ -96,7 +96,12 @@ class FlairsAnnealing:
     "What Flair 0.15.1 does at the end of an epoch, written down anew"
 
     def __init__(self, rate, factor, patience, extra):
-        self.rate, self.factor, self.patience, self.extra = rate, factor, patience, extra
+        self.rate, self.factor, self.patience, self.extra = (
+            rate,
+            factor,
+            patience,
+            extra,
+        )
         self.score, self.loss, self.bad = -float("inf"), None, 0
 
     def step(self, score, loss):
@@ -127,9 +132,9 @@ def test_annealing_is_flairs(drawn, patience, extra, factor):
 
 def test_annealing_as_flair_did_it():
     "Rates that Flair 0.15.1 gave for these epochs (patience 1, factor 0.5, extra 1)"
-    scores = [0.5, 0.5, 0.5, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
-    losses = [0.9, 0.8, 0.8, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8]
-    rates = FLAIRS_RATES
+    scores = [0.5] * 6 + [0.6, 0.6, 0.6, 0.5, 0.7]
+    losses = [0.9, 0.8, 0.8, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.7, 0.9]
+    rates = [0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.025, 0.025]
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     schedule = AnnealOnPlateau(optimizer, 0.5, 1, 1)
     found = []
@@ -137,9 +142,6 @@ def test_annealing_as_flair_did_it():
         schedule.epoch_done(score, loss)
         found.append(schedule.learning_rate)
     assert found == pytest.approx(rates)
-
-
-FLAIRS_RATES = []  # @@
 
 
 @pytest.mark.parametrize(
@@ -212,11 +214,12 @@ def test_the_history_holds_the_chosen_metric(tmp_path, metric):
     model.evaluate = lambda *args: seen.append(evaluate(*args)) or seen[-1]
     found = train(tmp_path, corpus, model, main_evaluation_metric=metric)
     dev = seen[:3]
-    key = metric if isinstance(metric, str) else metric
-    if key == "accuracy":
+    if metric == "accuracy":
         wanted = [result.scores["accuracy"] for result in dev]
     else:
-        wanted = [r.classification_report.get(key[0], {}).get(key[1], 0.0) for r in dev]
+        wanted = [
+            r.classification_report.get(metric[0], {}).get(metric[1], 0.0) for r in dev
+        ]
     assert found["dev_score_history"] == wanted
     assert found["test_score"] == seen[3].main_score
 
@@ -265,7 +268,9 @@ def test_no_clipping(tmp_path):
     chosen |= {"use_final_model_for_eval": True, "max_grad_norm": None}
     train(tmp_path, corpus, model, **chosen)
     pairs = zip(model.parameters(), before, strict=True)
-    assert float(sum((p - b).norm() ** 2 for p, b in pairs)) ** 0.5 > 5.1 * 0.01
+    assert (
+        sum(float((p - b).detach().norm()) ** 2 for p, b in pairs) ** 0.5 > 5.1 * 0.01
+    )
 
 
 class Sick(SequenceTagger):
@@ -315,7 +320,12 @@ def test_the_files_of_a_run(tmp_path):
     assert [float(r["DEV_LOSS"]) for r in rows] == found["dev_loss_history"]
     assert [float(r["DEV_F1"]) for r in rows] == found["dev_score_history"]
     log = (tmp_path / "a" / "b" / "training.log").read_text()
-    for part in ("epoch 1 - iter 1/5 - loss ", "tokens/sec", "EPOCH 3 done", "By class"):
+    for part in (
+        "epoch 1 - iter 1/5 - loss ",
+        "tokens/sec",
+        "EPOCH 3 done",
+        "By class",
+    ):
         assert part in log
     assert all(line[4] == "-" and line[23] in " \n" for line in log.splitlines(True))
 
@@ -329,7 +339,11 @@ def test_small_learning_rates_keep_their_digits(tmp_path):
 def test_files_that_are_not_wanted(tmp_path):
     unwanted = ("save_final_model", "create_file_logs", "create_loss_file")
     train(tmp_path, max_epochs=1, **dict.fromkeys(unwanted, False))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [MODELS[0], "dev.tsv", "test.tsv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        MODELS[0],
+        "dev.tsv",
+        "test.tsv",
+    ]
 
 
 def test_watching_test_and_train(tmp_path):
@@ -377,7 +391,11 @@ def test_without_test(tmp_path, test):
 def test_two_runs_of_one_trainer(tmp_path):
     corpus = corpus_of()
     trainer = ModelTrainer(tagger_for(corpus), corpus)
-    chosen = {"mini_batch_size": 4, "write_weights": True, "save_model_each_k_epochs": 1}
+    chosen = {
+        "mini_batch_size": 4,
+        "write_weights": True,
+        "save_model_each_k_epochs": 1,
+    }
     trainer.train(tmp_path / "one", max_epochs=2, **chosen)
     before = {p.name: p.read_bytes() for p in (tmp_path / "one").iterdir()}
     trainer.train(tmp_path / "two", max_epochs=3, patience=0, **chosen)
@@ -431,7 +449,8 @@ def test_order_of_batches(tmp_path):
     assert plain[0] == plain[1] == [list(range(i, i + 4)) for i in range(0, 20, 4)]
     first, second = orders()
     assert first != second
-    assert all(sorted(sum(epoch, [])) == list(range(20)) for epoch in (first, second))
+    for epoch in (first, second):
+        assert sorted(row for batch in epoch for row in batch) == list(range(20))
 
 
 # --- before the first epoch ---
@@ -477,7 +496,9 @@ def test_splits_without_labels(tmp_path, messages):
         sentence.remove_labels("upos")
         sentence[0:1].add_label("upos", "NAME")  # on a span, for a tagger of tokens
     with pytest.raises(ValueError, match="train has no labels"):
-        train(tmp_path / "x", Corpus(spans, corpus.dev, corpus.test), tagger_for(corpus))
+        train(
+            tmp_path / "x", Corpus(spans, corpus.dev, corpus.test), tagger_for(corpus)
+        )
     assert not (tmp_path / "x").exists()
 
 
@@ -629,7 +650,9 @@ def test_a_history_with_nan_and_missing_columns(tmp_path):
 
 def test_weights_are_followed(tmp_path):
     train(tmp_path, write_weights=True)
-    rows = [line.split("\t") for line in (tmp_path / "weights.txt").read_text().splitlines()]
+    rows = [
+        line.split("\t") for line in (tmp_path / "weights.txt").read_text().splitlines()
+    ]
     assert {int(row[0]) for row in rows} == set(range(1, 16))  # 3 epochs of 5 batches
     by_name = {}
     for iteration, name, place, _ in rows:

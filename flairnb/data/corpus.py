@@ -335,9 +335,10 @@ def snapshot(
     }
     if not now:
         return table
-    known, made = table._latest or (None, lambda: None)
-    if known == now and made() is not None:
-        return made()
+    if table._latest is not None and table._latest[0] == now:
+        latest: SentenceTable | None = table._latest[1]()
+        if latest is not None:
+            return latest
     rows = np.arange(len(table))
     rows[list(now)] = len(table) + np.arange(len(now))
     written = table_of([table.kept[row] for row in now])

@@ -371,9 +371,10 @@ class Token(_Window):
 
     def get_tags_proba_dist(self, tag_type: str) -> list[Label]:
         "Every value of the layer with its probability, if a model was asked for them"
-        if tag_type not in self._sentence._distributions:
-            return []
-        values, rows = self._sentence._distributions[tag_type]
+        known = self._sentence._distributions
+        if tag_type not in known:
+            raise KeyError(unknown_item(tag_type, list(known)))
+        values, rows = known[tag_type]
         row = rows[self._first_token]
         return [Label(self, v, float(p)) for v, p in zip(values, row, strict=True)]
 
@@ -593,47 +594,6 @@ class _Layers(_Words):
     _home: Any  # the table this sentence was read from, if any
     _revision: int
 
-    @property
-    def labels(self) -> list[Label]:
-        "All labels of the sentence, its tokens and its spans, layer by layer"
-        return [
-            self._label(name, place)
-            for name, layer in self._layers.items()
-            for place in range(len(layer.values))
-        ]
-
-    def get_labels(self, typename: str | None = None) -> list[Label]:
-        "The labels of the sentence, its tokens and its spans, in reading order"
-        names = list(self._layers) if typename is None else [typename]
-        found = [
-            (max(start, 0), name, place)
-            for name in names
-            if name in self._layers
-            for place, start in enumerate(self._layers[name].starts)
-        ]
-        found.sort(key=lambda where: where[0])
-        return [self._label(name, place) for _, name, place in found]
-
-    def remove_labels(self, typename: str) -> DataPoint:
-        "Take away a whole layer, from the sentence, its tokens and its spans"
-        self._changed_layers().pop(typename, None)
-        self._distributions.pop(typename, None)
-        self._forget_order(typename)
-        return self
-
-    def get_spans(self, label_type: str | None = None) -> list[Span]:
-        "The spans that carry a label, of one layer or of all, in reading order"
-        names = list(self._layers) if label_type is None else [label_type]
-        layers = [self._layers[name] for name in names if name in self._layers]
-        bounds = dict.fromkeys(
-            (start, stop)
-            for layer in layers
-            for start, stop in zip(layer.starts, layer.stops, strict=True)
-            if stop != TOKEN
-        )
-        ordered = sorted(bounds, key=lambda pair: pair[0])
-        return [Span.of(self.sentence, start, stop) for start, stop in ordered]
-
     def put_layer(self, typename: str, layer: Layer) -> None:
         "Put a whole layer in place, for readers and models that have columns"
         self._changed_layers()[typename] = layer
@@ -687,6 +647,53 @@ class _Layers(_Words):
             if typename in self._orders.get(key, ()):
                 self._orders[key].remove(typename)
 
+# %% ../../nbs/03_sentence.ipynb #all-labels
+class _AllLabels(_Layers):
+    "Answers for the labels of a sentence, its tokens and its spans"
+
+    __slots__ = ()
+
+    @property
+    def labels(self) -> list[Label]:
+        "All labels of the sentence, its tokens and its spans, layer by layer"
+        return [
+            self._label(name, place)
+            for name, layer in self._layers.items()
+            for place in range(len(layer.values))
+        ]
+
+    def get_labels(self, typename: str | None = None) -> list[Label]:
+        "The labels of the sentence, its tokens and its spans, in reading order"
+        names = list(self._layers) if typename is None else [typename]
+        found = [
+            (max(start, 0), name, place)
+            for name in names
+            if name in self._layers
+            for place, start in enumerate(self._layers[name].starts)
+        ]
+        found.sort(key=lambda where: where[0])
+        return [self._label(name, place) for _, name, place in found]
+
+    def remove_labels(self, typename: str) -> DataPoint:
+        "Take away a whole layer, from the sentence, its tokens and its spans"
+        self._changed_layers().pop(typename, None)
+        self._distributions.pop(typename, None)
+        self._forget_order(typename)
+        return self
+
+    def get_spans(self, label_type: str | None = None) -> list[Span]:
+        "The spans that carry a label, of one layer or of all, in reading order"
+        names = list(self._layers) if label_type is None else [label_type]
+        layers = [self._layers[name] for name in names if name in self._layers]
+        bounds = dict.fromkeys(
+            (start, stop)
+            for layer in layers
+            for start, stop in zip(layer.starts, layer.stops, strict=True)
+            if stop != TOKEN
+        )
+        ordered = sorted(bounds, key=lambda pair: pair[0])
+        return [Span.of(self.sentence, start, stop) for start, stop in ordered]
+
 # %% ../../nbs/03_sentence.ipynb #tagged
 def labels_to_show(
     sentence: Sentence,  # The sentence to print
@@ -705,52 +712,13 @@ def labels_to_show(
         for one in labelled
     ]
 
-# %% ../../nbs/03_sentence.ipynb #sentence
-class Sentence(_Layers):
-    "A text as words with offsets and layers of labels"
+# %% ../../nbs/03_sentence.ipynb #vectors
+class _Vectors(_AllLabels):
+    "Labels and vectors"
 
-    __slots__ = (
-        "_embeddings",
-        "language_code",
-        "start_of_document",
-        "text_embeddings",
-    )
-
-    def __init__(
-        self,
-        text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
-        language_code: str | None = None,  # Such as `en`
-    ) -> None:
-        "Split `text` by the tokenizer (`False`: at spaces), or take ready words"
-        given: Any = list(text) if isinstance(text, Iterator) else text
-        self._fill(*split_text(given, use_tokenizer), language_code)
-        if not isinstance(given, str):
-            _take_over(given, self)
-
-    @classmethod
-    def of(cls, text: str, words: list[str], starts: list[int]) -> Sentence:
-        "A sentence whose words and offsets are known"
-        made = cls.__new__(cls)
-        made._fill(text, words, starts)
-        return made
-
-    def _fill(
-        self, text: str, words: list[str], starts: list[int], code: str | None = None
-    ) -> None:
-        self._text, self._words, self._starts = text, words, starts
-        self._layers, self._orders = {}, {}
-        self._metadata, self._distributions = {}, {}
-        self._home, self._revision = None, 0
-        self._embeddings: dict[str, Tensor] = {}  # one (t, d) matrix each
-        self.text_embeddings: dict[str, Tensor] = {}  # one (d,) vector each
-        self.language_code = code
-        self.start_of_document = False
-
-    @property
-    def sentence(self) -> Sentence:
-        "The sentence itself"
-        return self
+    __slots__ = ("_embeddings", "text_embeddings")
+    _embeddings: dict[str, Tensor]  # one (t, d) matrix each
+    text_embeddings: dict[str, Tensor]  # one (d,) vector each
 
     def put_embedding(self, name: str, matrix: Tensor) -> None:
         "Keep the vectors of all tokens, (t, d), under a name"
@@ -780,6 +748,53 @@ class Sentence(_Layers):
         for known in (self._embeddings, self.text_embeddings):
             for name in list(known) if embedding_names is None else embedding_names:
                 known.pop(name, None)
+
+
+def _chosen(known: dict[str, Tensor], names: list[str] | None) -> list[Tensor]:
+    "All tensors as they came, or the named ones in the order of the names"
+    chosen = list(known) if names is None else names
+    return [known[name] for name in chosen if name in known]
+
+# %% ../../nbs/03_sentence.ipynb #sentence
+class Sentence(_Vectors):
+    "A text as words with offsets and layers of labels"
+
+    __slots__ = ("language_code", "start_of_document")
+
+    def __init__(
+        self,
+        text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        language_code: str | None = None,  # Such as `en`
+    ) -> None:
+        "Split `text` by the tokenizer (`False`: at spaces), or take ready words"
+        given: Any = list(text) if isinstance(text, Iterator) else text
+        self._fill(*split_text(given, use_tokenizer), language_code)
+        if not isinstance(given, str):
+            _take_over(given, self)
+
+    @classmethod
+    def of(cls, text: str, words: list[str], starts: list[int]) -> Sentence:
+        "A sentence whose words and offsets are known"
+        made = cls.__new__(cls)
+        made._fill(text, words, starts)
+        return made
+
+    def _fill(
+        self, text: str, words: list[str], starts: list[int], code: str | None = None
+    ) -> None:
+        self._text, self._words, self._starts = text, words, starts
+        self._layers, self._orders = {}, {}
+        self._metadata, self._distributions = {}, {}
+        self._home, self._revision = None, 0
+        self._embeddings, self.text_embeddings = {}, {}
+        self.language_code = code
+        self.start_of_document = False
+
+    @property
+    def sentence(self) -> Sentence:
+        "The sentence itself"
+        return self
 
     def next_sentence(self) -> Sentence | None:
         "The sentence that follows in the same file, if this one was read from one"
@@ -836,9 +851,3 @@ def _take_over(words: Iterable[str | Token], sentence: Sentence) -> None:
             sentence[place].add_label(*known, **label.metadata)
         for key, value in word.sentence._metadata.get(word._bounds, {}).items():
             sentence[place].add_metadata(key, value)
-
-
-def _chosen(known: dict[str, Tensor], names: list[str] | None) -> list[Tensor]:
-    "All tensors as they came, or the named ones in the order of the names"
-    chosen = list(known) if names is None else names
-    return [known[name] for name in chosen if name in known]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ..data.labels import unknown_item
 from ..data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['EMBEDDING_CLASSES', 'Made', 'Embeddings', 'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings', 'TableMemory',
-           'WordNumbers', 'describe', 'build', 'StackedEmbeddings']
+__all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'Embeddings', 'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings',
+           'TableMemory', 'WordNumbers', 'describe', 'build', 'StackedEmbeddings']
 
 # %% ../../nbs/12_embeddings.ipynb #embeddings
 EMBEDDING_CLASSES: dict[str, type[Embeddings]] = {}  # what a model file may name
@@ -66,34 +66,58 @@ class Embeddings(nn.Module, ABC):
     def embed(self, sentences: Sentence | Sequence[Sentence]) -> list[Sentence]:
         "Compute the vectors and keep them on the sentences"
         many = [sentences] if isinstance(sentences, Sentence) else list(sentences)
-        dataset = SentenceDataset.of(many)
-        batch = Batch(dataset.table, dataset.rows, self.device)
         with torch.no_grad():
-            self._store(many, self(batch))
+            _embed(self, [sentence for sentence in many if len(sentence)])
+            empty = [sentence for sentence in many if not len(sentence)]
+            self._store(empty, self._blank(len(empty)))
         return many
 
     @abstractmethod
     def _store(self, sentences: list[Sentence], vectors: Tensor) -> None: ...
 
+    @abstractmethod
+    def _blank(self, count: int) -> Tensor:
+        "Vectors of sentences without words"
 
+# %% ../../nbs/12_embeddings.ipynb #embed-in-pieces
+AT_ONCE = 256  # sentences that `embed` computes side by side
+
+
+def _embed(embeddings: Embeddings, sentences: list[Sentence]) -> None:
+    dataset = SentenceDataset.of(sentences)
+    batch = Batch(dataset.table, dataset.rows, embeddings.device)
+    for number, chunk in enumerate(batch.chunks(AT_ONCE)):
+        some = sentences[number * AT_ONCE : (number + 1) * AT_ONCE]
+        embeddings._store(some, embeddings(chunk))
+
+# %% ../../nbs/12_embeddings.ipynb #token-embeddings
 class TokenEmbeddings(Embeddings):
     "Gives every token of a sentence a vector"
 
     embedding_type = "word-level"
 
     def _store(self, sentences: list[Sentence], vectors: Tensor) -> None:
+        self._store_as(self.name, sentences, vectors)
+
+    def _store_as(self, name: str, sentences: list[Sentence], vectors: Tensor) -> None:
         for sentence, matrix in zip(sentences, vectors, strict=True):
-            sentence.put_embedding(self.name, matrix[: len(sentence)])
+            sentence.put_embedding(name, matrix[: len(sentence)].clone())  # (t, d)
+
+    def _blank(self, count: int) -> Tensor:
+        return torch.zeros(count, 1, self.embedding_length, device=self.device)
 
 
 class DocumentEmbeddings(Embeddings):
-    "Gives every sentence a vector"
+    "Gives every sentence a vector; zeros where a sentence has no words"
 
     embedding_type = "sentence-level"
 
     def _store(self, sentences: list[Sentence], vectors: Tensor) -> None:
         for sentence, vector in zip(sentences, vectors, strict=True):
-            sentence.set_embedding(self.name, vector)
+            sentence.set_embedding(self.name, vector.clone())  # (d,)
+
+    def _blank(self, count: int) -> Tensor:
+        return torch.zeros(count, self.embedding_length, device=self.device)
 
 # %% ../../nbs/12_embeddings.ipynb #distinct-strings
 def distinct_strings(
@@ -206,34 +230,36 @@ class StackedEmbeddings(TokenEmbeddings):
         self.name = "Stack"
         self.embedding_length = sum(part.embedding_length for part in embeddings)
 
+    @property
+    def parts(self) -> list[TokenEmbeddings]:
+        "The embeddings, first to last"
+        return cast("list[TokenEmbeddings]", list(self.embeddings))
+
     def forward(self, batch: Batch) -> Tensor:
         "Vectors of all parts, concatenated, (b, t, d)"
-        parts = [part(batch) for part in self.embeddings]
+        parts = [part(batch) for part in self.parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # (b, t, d)
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get every part ready"
-        for part in self.embeddings:
-            part.prepare(tables)  # type: ignore[operator]
+        for part in self.parts:
+            part.prepare(tables)
 
     def get_names(self) -> list[str]:
         "Names under which sentences keep the vectors of the parts, in their order"
-        parts = enumerate(self.embeddings)
-        return [f"{number}-{part.name}" for number, part in parts]
+        return [f"{number}-{part.name}" for number, part in enumerate(self.parts)]
 
     def config(self) -> dict[str, Any]:
         "The parts in their order"
-        return {"embeddings": [describe(part) for part in self.embeddings]}  # type: ignore[arg-type]
+        return {"embeddings": [describe(part) for part in self.parts]}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> StackedEmbeddings:
         "The stack that `config` described"
-        return cls([build(part) for part in config["embeddings"]])  # type: ignore[misc]
+        return cls([cast(TokenEmbeddings, build(x)) for x in config["embeddings"]])
 
-    def embed(self, sentences: Sentence | Sequence[Sentence]) -> list[Sentence]:
-        "Compute the vectors of every part and keep them under its name"
-        many = [sentences] if isinstance(sentences, Sentence) else list(sentences)
-        for name, part in zip(self.get_names(), self.embeddings, strict=True):
-            for sentence in part.embed(many):  # type: ignore[operator]
-                sentence.put_embedding(name, sentence._embeddings.pop(part.name))
-        return many
+    def _store(self, sentences: list[Sentence], vectors: Tensor) -> None:
+        sizes = [part.embedding_length for part in self.parts]
+        pieces = vectors.split(sizes, dim=-1)  # (b, t, d) of each part
+        for name, piece in zip(self.get_names(), pieces, strict=True):
+            self._store_as(name, sentences, piece)

@@ -16,64 +16,86 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['UNITS', 'read_columns_of', 'plot_history', 'Plotter']
+__all__ = ['UNITS', 'Curves', 'read_columns_of', 'curves_of', 'draw_curves', 'plot_history', 'Plotter']
 
 # %% ../../nbs/28_plotting.ipynb #read-columns
 def read_columns_of(
     path: str | Path,  # A `loss.tsv`
 ) -> dict[str, list[tuple[int, float]]]:  # Epoch and value, by column
-    "Numbers of a run; raises `ValueError` if the file holds no epochs"
+    "Numbers of a run; raises `ValueError` if the file holds no epochs, or other things"
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line.strip()]
     if len(rows) < 2 or "EPOCH" not in rows[0]:
         raise ValueError(f"{path} holds no finished epoch of a training run")
     header, *rows = rows
-    epoch = header.index("EPOCH")
-    names = [n for n in header if n not in ("EPOCH", "TIMESTAMP")]
-    return {
-        name: [
-            (int(row[epoch]), float(row[place]))
-            for row in rows
-            if row[place : place + 1] not in ([], ["_"])
-        ]
-        for name, place in ((name, header.index(name)) for name in names)
+    found: dict[str, list[tuple[int, float]]] = {
+        name: [] for name in header if name not in ("EPOCH", "TIMESTAMP")
     }
+    for number, row in enumerate(rows, start=1):
+        cells = dict(zip(header, row, strict=False))
+        try:
+            for name in found:
+                if cells.get(name, "_") != "_":
+                    found[name].append((int(cells["EPOCH"]), float(cells[name])))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, row {number} below the header: {error}"
+            ) from None
+    return found
 
 # %% ../../nbs/28_plotting.ipynb #plot-history
 UNITS = {"loss": "loss (nats per token)", "LEARNING_RATE": "learning rate"}
+Curves = dict[str, list[tuple[int, float]]]  # Epoch and value, by column
 
 
+def curves_of(
+    columns: Curves,  # All numbers of a run
+    value: str,  # A quantity, in any case
+) -> Curves:  # The columns of this quantity, one for each split
+    "Columns that end in the name of a quantity, or are called so"
+    wanted = value.upper()
+    return {
+        name: points
+        for name, points in columns.items()
+        if points and (name.upper() == wanted or name.upper().endswith(f"_{wanted}"))
+    }
+
+
+def draw_curves(
+    axes: Axes,  # Where to draw
+    curves: Curves,  # Columns of one quantity
+    value: str,  # The quantity
+) -> None:
+    "Draw a curve for each split"
+    from matplotlib.ticker import MaxNLocator
+
+    for name, points in curves.items():
+        split = name.removesuffix(f"_{value.upper()}").lower().replace("_", " ")
+        epochs, numbers = zip(*points, strict=True)
+        axes.plot(epochs, numbers, marker=".", label=split)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(UNITS.get(value, value))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+
+# %% ../../nbs/28_plotting.ipynb #plot-history-all
 def plot_history(
     path: str | Path,  # A `loss.tsv`
     plot_values: Sequence[str] = ("loss", "F1"),  # Quantities, in any case
 ) -> list[Axes]:  # One for each quantity that the file has
     "Draw quantities over epochs; raises `ValueError` if the file has none of them"
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     columns = read_columns_of(path)
-    curves = {
-        value: {
-            name: points
-            for name, points in columns.items()
-            if name.upper() == value.upper() or name.endswith(f"_{value.upper()}")
-        }
-        for value in plot_values
-    }
-    found = {value: named for value, named in curves.items() if any(named.values())}
+    wanted = [plot_values] if isinstance(plot_values, str) else plot_values
+    found = {value: curves_of(columns, value) for value in wanted}
+    found = {value: curves for value, curves in found.items() if curves}
     if not found:
-        raise ValueError(f"{path} has none of {plot_values}; it has {list(columns)}")
+        raise ValueError(f"{path} has none of {wanted}; it has {list(columns)}")
     figure = Figure(figsize=(5, 2.6 * len(found)), layout="constrained")
     axes = [figure.add_subplot(len(found), 1, i + 1) for i in range(len(found))]
-    for one, (value, named) in zip(axes, found.items(), strict=True):
-        for name, points in named.items():
-            split = name.removesuffix(f"_{value.upper()}").lower().replace("_", " ")
-            epochs, numbers = zip(*points, strict=True) if points else ((), ())
-            one.plot(epochs, numbers, marker=".", label=split)
-        one.set_xlabel("epoch")
-        one.set_ylabel(UNITS.get(value, value))
-        one.xaxis.set_major_locator(MaxNLocator(integer=True))
-        one.legend()
+    for one, (value, curves) in zip(axes, found.items(), strict=True):
+        draw_curves(one, curves, value)
     return axes
 
 # %% ../../nbs/28_plotting.ipynb #plotter

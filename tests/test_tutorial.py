@@ -1,0 +1,233 @@
+"The part-of-speech script of Flair's tutorial, word for word but for the imports"
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from flairnb.datasets import SAMPLE_ENGLISH
+from flairnb.foundation import sha256_of
+
+SHARED = Path(__file__).parents[2] / "shared"
+SCRIPTS, CORPORA = SHARED / "tutorial_7", SHARED / "corpora"
+GLOVE = CORPORA / "glove" / "glove.6B.100d.top2717.txt"
+FOLDER = Path("resources/taggers/example-upos")
+
+needs_corpora = pytest.mark.skipif(
+    not (CORPORA / "ud_english").is_dir() or not GLOVE.is_file(),
+    reason="no shared/corpora beside the checkout",
+)
+needs_scripts = pytest.mark.skipif(
+    not SCRIPTS.is_dir(), reason="no shared/tutorial_7 beside the checkout"
+)
+
+OUR_TRAINING = """
+from flairnb.datasets import UD_ENGLISH
+from flairnb.embeddings import StackedEmbeddings, WordEmbeddings
+from flairnb.models import SequenceTagger
+from flairnb.trainers import ModelTrainer
+
+corpus = UD_ENGLISH().downsample(0.1)
+print(corpus)
+label_dict = corpus.make_label_dictionary(label_type="upos")
+print(label_dict)
+embeddings = StackedEmbeddings(embeddings=[WordEmbeddings("glove")])
+tagger = SequenceTagger(
+    hidden_size=256,
+    embeddings=embeddings,
+    tag_dictionary=label_dict,
+    tag_type="upos",
+    use_crf=True,
+)
+trainer = ModelTrainer(tagger, corpus)
+trainer.train(
+    "resources/taggers/example-upos",
+    learning_rate=0.1,
+    mini_batch_size=32,
+    max_epochs=10,
+)
+"""
+OUR_PREDICTION = """
+from flairnb.data import Sentence
+from flairnb.models import SequenceTagger
+
+model = SequenceTagger.load("resources/taggers/example-upos/final-model.pt")
+sentence = Sentence("I love Berlin")
+model.predict(sentence)
+print(sentence.to_tagged_string())
+"""
+
+
+def make_mirror(mirror, vectors, note):
+    "A mirror with vectors under GloVe's name, and whatever else is there as stand-ins"
+    target = mirror / "embeddings" / "token" / "glove.gensim"
+    target.parent.mkdir(parents=True)
+    vectors.save(str(target), separately=["vectors"], sep_limit=0)
+    files = [p for p in mirror.rglob("*") if p.is_file()]
+    (mirror / "corpora").is_dir() or (mirror / "corpora").symlink_to(CORPORA)
+    entries = {
+        path.relative_to(mirror).as_posix(): {
+            "size": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "note": note,
+        }
+        for path in files
+    }
+    (mirror / "manifest.json").write_text(json.dumps(entries))
+
+
+@pytest.fixture
+def work(tmp_path):
+    "An empty folder to work in, and a mirror with the head of GloVe under its name"
+    vectors = KeyedVectors.load_word2vec_format(str(GLOVE), no_header=True)
+    make_mirror(tmp_path / "mirror", vectors, "the first words of GloVe 6B")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def small_work(tmp_path):
+    "The same with nothing but what ships: its sentences as a treebank, random vectors"
+    corpus, folder = SAMPLE_ENGLISH(), tmp_path / "mirror" / "corpora" / "ud_english"
+    folder.mkdir(parents=True)
+    for name, split in corpus.splits().items():
+        with open(folder / f"en_ewt-ud-{name}.conllu", "w", encoding="utf-8") as file:
+            for sentence in split:
+                for place, token in enumerate(sentence, start=1):
+                    tag = token.get_label("upos").value
+                    print(place, token.text, "_", tag, *"______", sep="\t", file=file)
+                print(file=file)
+    words = sorted({token.text.lower() for s in corpus.train for token in s})
+    vectors = KeyedVectors(100)
+    numbers = np.random.default_rng(0).normal(size=(len(words), 100))
+    vectors.add_vectors(words, numbers.astype(np.float32))
+    make_mirror(tmp_path / "mirror", vectors, "what ships with flairnb")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def run(code, work, mirror=True):
+    variables = os.environ | {
+        "FLAIRNB_CACHE_ROOT": str(work.parent / "cache"),
+        "FLAIRNB_MIRRORS": str(work.parent / "mirror") if mirror else "",
+        "FLAIRNB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    script = work.parent / "script.py"
+    script.write_text(code, encoding="utf-8")
+    command = [sys.executable, str(script)]
+    return subprocess.run(
+        command, cwd=work, env=variables, timeout=600, capture_output=True, text=True
+    )
+
+
+def once(pattern, new, text):
+    "Change one place of a script; a script that lacks it is another script"
+    changed, count = re.subn(pattern, new, text)
+    assert count == 1, pattern
+    return changed
+
+
+def from_tutorial(epochs):
+    training, prediction = (
+        (SCRIPTS / name)
+        .read_text(encoding="utf-8")
+        .replace("from flair", "from flairnb")
+        for name in ("1_pos_train.py", "1_pos_predict.py")
+    )
+    training = once("max_epochs=10", f"max_epochs={epochs}", training)
+    # the page's own slips: another folder, and imports that stand in the first block
+    prediction = once("example-pos/", "example-upos/", prediction)
+    imports = (
+        "from flairnb.data import Sentence\nfrom flairnb.models import SequenceTagger\n"
+    )
+    return training, imports + prediction
+
+
+def check(training, prediction, work, epochs, sizes=(1254, 200, 208), tags=17):
+    done = run(training, work)
+    assert done.returncode == 0, done.stderr
+    corpus, labels = done.stdout.splitlines()
+    shown = "Corpus: {} train + {} dev + {} test sentences"
+    assert corpus == shown.format(*sizes)
+    assert labels.startswith(f"Dictionary with {tags} tags: NOUN")
+    names = {path.name for path in (work / FOLDER).iterdir()}
+    models = {"best-model.pt", "final-model.pt"}
+    assert names == models | {"dev.tsv", "loss.tsv", "test.tsv", "training.log"}
+    rows = [
+        x.split("\t") for x in (work / FOLDER / "loss.tsv").read_text().splitlines()
+    ]
+    assert len(rows) == 1 + epochs
+    scores = [float(row[rows[0].index("DEV_F1")]) for row in rows[1:]]
+    assert max(scores) > 3 / tags
+    sentences = (work / FOLDER / "test.tsv").read_text().strip().split("\n\n")
+    assert len(sentences) == sizes[-1]
+    assert all(len(line.split(" ")) == 3 for s in sentences for line in s.split("\n"))
+    assert "glove.gensim" in done.stderr and "a stand-in: " in done.stderr
+    said = run(prediction, work)
+    assert said.returncode == 0, said.stderr
+    (line,) = said.stdout.splitlines()
+    tagged = re.fullmatch(
+        r'Sentence\[3\]: "I love Berlin" → \["I"/(\w+), "love"/(\w+), "Berlin"/(\w+)\]',
+        line,
+    )
+    assert tagged and set(tagged.groups()) <= set(labels.split(": ")[1].split(", "))
+    return tagged.groups()
+
+
+@needs_corpora
+@needs_scripts
+def test_the_script_of_the_tutorial(work):
+    check(*from_tutorial(epochs=2), work, epochs=2)
+
+
+def test_the_same_calls_in_our_words_with_what_ships(small_work):
+    training = once("max_epochs=10", "max_epochs=2", OUR_TRAINING)
+    splits = SAMPLE_ENGLISH().splits().values()
+    sizes = tuple(round(len(split) * 0.1) for split in splits)
+    check(training, OUR_PREDICTION, small_work, 2, sizes, tags=16)
+
+
+@needs_scripts
+def test_our_words_make_the_same_calls():
+    "So that what runs without the shared folder is the tutorial, too"
+
+    def calls(code):
+        nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)]
+        return sorted(
+            (ast.unparse(n.func), sorted(k.arg for k in n.keywords)) for n in nodes
+        )
+
+    for theirs, ours in zip(
+        from_tutorial(epochs=10), (OUR_TRAINING, OUR_PREDICTION), strict=True
+    ):
+        assert calls(theirs) == calls(ours)
+
+
+@pytest.mark.skipif(
+    "FLAIRNB_SLOW_TESTS" not in os.environ, reason="slow: set FLAIRNB_SLOW_TESTS=1"
+)
+@needs_corpora
+@needs_scripts
+def test_ten_epochs_know_that_love_is_a_verb(work):
+    tags = check(*from_tutorial(epochs=10), work, epochs=10)
+    assert tags == ("PRON", "VERB", "PROPN")
+
+
+@needs_scripts
+def test_without_files_the_script_says_what_is_missing(tmp_path):
+    (tmp_path / "work").mkdir()
+    done = run(from_tutorial(epochs=1)[0], tmp_path / "work", mirror=False)
+    assert done.returncode == 1
+    assert "en_ewt-ud-train.conllu" in done.stderr and "FLAIRNB_OFFLINE" in done.stderr
+    assert not list((tmp_path / "work").iterdir())
