@@ -19,9 +19,9 @@ from ..foundation import current_seed, logger
 
 # %% auto #0
 __all__ = ['Split', 'SAMPLING', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'row_places', 'mark_places',
-           'take_rows', 'snapshot', 'SentenceDataset', 'union', 'token_places', 'labels_as_met', 'count_labels',
-           'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'label_dictionary', 'Corpus',
-           'UnseenLabel', 'unseen_labels']
+           'take_rows', 'snapshot', 'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'labels_as_met',
+           'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'label_dictionary',
+           'Corpus', 'UnseenLabel', 'unseen_labels']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -349,6 +349,20 @@ def snapshot(
     table._latest = now, weakref.ref(fresh)
     return fresh
 
+# %% ../../nbs/04_corpus.ipynb #checked-sentences
+def checked_sentences(
+    sentences: Iterable[Sentence],  # What should be sentences
+    name: str = "",  # What they are, for the message
+) -> list[Sentence]:  # The same objects
+    "A list of sentences; raises `TypeError` if one is something else"
+    objects = list(sentences)
+    for place, sentence in enumerate(objects):
+        if not isinstance(sentence, Sentence):
+            what = f"item {place} of {name}" if name else f"item {place}"
+            message = f"{what} is {type(sentence).__name__}, not a Sentence"
+            raise TypeError(f"{message}: {str(sentence)[:40]!r}")
+    return objects
+
 # %% ../../nbs/04_corpus.ipynb #dataset
 class SentenceDataset(Sequence[Sentence]):
     "Sentences that stand in some rows of a table"
@@ -366,12 +380,7 @@ class SentenceDataset(Sequence[Sentence]):
         "A dataset of sentences; raises `TypeError` if one is something else"
         if isinstance(sentences, SentenceDataset):
             return sentences
-        objects = list(sentences)
-        for place, sentence in enumerate(objects):
-            if not isinstance(sentence, Sentence):
-                what = f"item {place} of {name}" if name else f"item {place}"
-                message = f"{what} is {type(sentence).__name__}, not a Sentence"
-                raise TypeError(f"{message}: {str(sentence)[:40]!r}")
+        objects = checked_sentences(sentences, name)
         table = table_of(objects)
         table.kept = dict(enumerate(objects))
         table.revisions = {row: s._revision for row, s in table.kept.items()}

@@ -79,8 +79,10 @@ class Layer:
             self.metadata[place] = metadata
 
     def without(self, bounds: Bounds) -> Layer:
-        "A new layer that lacks the labels on what `bounds` names"
+        "A layer that lacks the labels on what `bounds` names; this one if it has none"
         kept, gone = Layer(), set(self.places(bounds))
+        if not gone:
+            return self
         for place in range(len(self.values)):
             if place not in gone:
                 key = self.starts[place], self.stops[place]

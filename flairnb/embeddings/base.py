@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import Batch
-from ..data.corpus import SentenceDataset, SentenceTable
+from ..data.corpus import SentenceDataset, SentenceTable, checked_sentences
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
 
@@ -65,7 +65,9 @@ class Embeddings(nn.Module, ABC):
 
     def embed(self, sentences: Sentence | Sequence[Sentence]) -> list[Sentence]:
         "Compute the vectors and keep them on the sentences"
-        many = [sentences] if isinstance(sentences, Sentence) else list(sentences)
+        if isinstance(sentences, Sentence):
+            sentences = [sentences]
+        many = checked_sentences(sentences)
         with torch.no_grad():
             _embed(self, [sentence for sentence in many if len(sentence)])
             empty = [sentence for sentence in many if not len(sentence)]

@@ -52,10 +52,10 @@ from flairnb.nn.layers import (
 
 # %% auto #0
 __all__ = ['TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps', 'encode_known', 'overlap_warnings',
-           'independent_lattice', 'span_masks', 'span_log_probabilities', 'Decoded', 'write_layer', 'write_tokens',
-           'write_spans', 'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans',
-           'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines', 'TagLayers', 'tag_weights',
-           'TaggerSettings', 'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
+           'independent_lattice', 'span_log_probabilities', 'Decoded', 'write_layer', 'write_tokens', 'write_spans',
+           'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans', 'spans_of_dataset',
+           'read_spans', 'tags_to_show', 'prediction_lines', 'TagLayers', 'tag_weights', 'TaggerSettings',
+           'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set
 @dataclass(frozen=True)
@@ -196,23 +196,6 @@ def independent_lattice(
     total = likely.new_zeros(len(likely))
     return Lattice(likely, torch.zeros_like(likely), total, likely, moves, lengths)
 
-# %% ../../nbs/22_sequence_tagger.ipynb #span-masks
-def span_masks(
-    label: Tensor,  # Number of each span's label, (s,)
-    scheme: str,  # `BIO` or `BIOES`
-    tags: int,  # How many tags there are, k
-) -> tuple[Tensor, Tensor, Tensor]:  # Three of (s, k) bool
-    "Tags of each span's label: all, those a span goes on after, those it goes on with"
-    prefixes, number = SCHEMES[scheme], torch.arange(tags, device=label.device) - 1
-    own = (number >= 0) & (number // len(prefixes) == label[:, None])
-
-    def with_prefix(wanted: str) -> Tensor:
-        kept = [place for place, prefix in enumerate(prefixes) if prefix in wanted]
-        chosen = torch.tensor(kept, device=label.device)
-        return own & torch.isin(number % len(prefixes), chosen)
-
-    return own, with_prefix("BI"), with_prefix("IE")
-
 # %% ../../nbs/22_sequence_tagger.ipynb #span-log-probabilities
 @torch.no_grad()
 def span_log_probabilities(
@@ -224,31 +207,33 @@ def span_log_probabilities(
     moves, emissions, beta = lattice.transitions, lattice.emissions, lattice.log_beta
     columns = (torch.from_numpy(np.asarray(column)).long() for column in spans)
     row, start, stop, label = (column.to(moves.device) for column in columns)
-    own, before, after = span_masks(label, scheme, len(moves))  # (s, k)
-    hidden = -torch.inf
+    prefixes, longest = SCHEMES[scheme], emissions.shape[1] - 1
+    own = 1 + label[:, None] * len(prefixes) + torch.arange(len(prefixes)).to(label)
+    goes_on = [prefixes.index(prefix) for prefix in "BI"]  # after these comes
+    inside = [place for place, prefix in enumerate(prefixes) if prefix in "IE"]
+    before, after = own[:, goes_on], own[:, inside]  # (s, 2), (s, 1 or 2)
 
-    arrive = lattice.log_alpha[row, (start - 1).clamp(min=0)].masked_fill(
-        before, hidden
-    )
-    arrive = (arrive[..., None] + moves).logsumexp(1) + emissions[row, start]
-    begin = lattice.log_alpha[row, start]  # `I` begins a span only if none goes on
-    begin = torch.where(after & (start > 0)[:, None], arrive, begin)
-    scores = begin.masked_fill(~own, hidden)  # (s, k)
-    for step in range(1, int((stop - start).max())):
-        place = start + step
-        further = scores.masked_fill(~before, hidden)
-        further = (further[..., None] + moves).logsumexp(1)
-        further = further + emissions[row, place.clamp(max=emissions.shape[1] - 1)]
-        further = further.masked_fill(~after, hidden)
-        scores = torch.where((place < stop)[:, None], further, scores)
-    following = stop.clamp(max=emissions.shape[1] - 1)
-    leave = (emissions[row, following] + beta[row, following]).masked_fill(
-        after, hidden
-    )
-    leave = (moves + leave[:, None]).logsumexp(2)  # (s, k)
-    is_open = before & (stop < lattice.lengths[row])[:, None]
-    total = (scores + torch.where(is_open, leave, beta[row, stop - 1])).logsumexp(1)
-    return total - lattice.log_partition[row]
+    others = lattice.log_alpha[row, (start - 1).clamp(min=0)]
+    others = others.scatter(1, before, -torch.inf)  # else the span began earlier
+    arrive = (others[:, None] + moves.t()[after]).logsumexp(-1)
+    arrive = arrive + emissions[row, start].gather(1, after)
+    scores = lattice.log_alpha[row, start].gather(1, own)  # (s, tags of the label)
+    scores[:, inside] = torch.where(start[:, None] > 0, arrive, scores[:, inside])
+    step = moves[before[:, :, None], after[:, None]]
+    for place in (start + n for n in range(1, int((stop - start).max()))):
+        further = (scores[:, goes_on, None] + step).logsumexp(1)
+        further += emissions[row, place.clamp(max=longest)].gather(1, after)
+        moved = torch.full_like(scores, -torch.inf)
+        moved[:, inside] = further
+        scores = torch.where((place < stop)[:, None], moved, scores)
+    following = stop.clamp(max=longest)
+    others = emissions[row, following] + beta[row, following]
+    others = others.scatter(1, after, -torch.inf)  # else the span goes on
+    leave = (moves[before] + others[:, None]).logsumexp(-1)
+    ends = beta[row, stop - 1].gather(1, own)
+    is_last = (stop >= lattice.lengths[row])[:, None]
+    ends[:, goes_on] = torch.where(is_last, ends[:, goes_on], leave)
+    return (scores + ends).logsumexp(1) - lattice.log_partition[row]
 
 # %% ../../nbs/22_sequence_tagger.ipynb #decoded
 @dataclass(frozen=True)
