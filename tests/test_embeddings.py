@@ -41,7 +41,9 @@ class LengthEmbeddings(TokenEmbeddings):
     def forward(self, batch):
         self.seen.append(len(batch))
         lengths = self._numbers.of(batch, lambda words: [len(word) for word in words])
-        return torch.stack([lengths.float(), torch.full(lengths.shape, self.constant)], -1)
+        return torch.stack(
+            [lengths.float(), torch.full(lengths.shape, self.constant)], -1
+        )
 
     def config(self):
         return {"constant": self.constant, "name": self.name}
@@ -77,9 +79,13 @@ def test_tokens_and_sentences_get_their_vectors(wrap):
     some = [Sentence("a bbb"), Sentence(""), Sentence("cc")]
     assert LengthEmbeddings(3).embed(wrap(some)) == some
     MeanLength().embed(some)
-    assert some[0][1].embedding.tolist() == [3, 3] and some[2][0].embedding.tolist() == [2, 3]
+    assert some[0][1].embedding.tolist() == [3, 3] and some[2][
+        0
+    ].embedding.tolist() == [2, 3]
     assert some[0].get_embedding().tolist() == [2] and some[2].embedding.tolist() == [2]
-    assert some[1].embedding.tolist() == [0] and some[1]._embeddings["length"].shape == (0, 2)
+    assert some[1].embedding.tolist() == [0] and some[1]._embeddings[
+        "length"
+    ].shape == (0, 2)
 
 
 def test_one_sentence_and_no_sentence():
@@ -146,7 +152,11 @@ def test_a_stack_keeps_the_given_order():
     assert rows[0, 0].tolist() == s[0].embedding.tolist() and rows.shape == (1, 2, 22)
     assert stack.embedding_length == 22
     again = build(json.loads(json.dumps(describe(stack))))
-    assert again.get_names() == stack.get_names() == [f"{i}-{n}" for i, n in enumerate(names)]
+    assert (
+        again.get_names()
+        == stack.get_names()
+        == [f"{i}-{n}" for i, n in enumerate(names)]
+    )
     again.embed(s)
     assert s[0].embedding.tolist() == [x for i in constants for x in (2, i)]
     reverse = s[0].get_embedding(stack.get_names()[::-1]).tolist()
@@ -172,7 +182,11 @@ def test_a_stack_in_a_stack():
 
 @pytest.mark.parametrize(
     "parts, message",
-    [(lambda: [], "at least one"), (lambda: [MeanLength()], "embeddings of tokens, not MeanLength"), (lambda: ["glove"], "not str")],
+    [
+        (lambda: [], "at least one"),
+        (lambda: [MeanLength()], "embeddings of tokens, not MeanLength"),
+        (lambda: ["glove"], "not str"),
+    ],
 )
 def test_what_cannot_be_stacked(parts, message):
     with pytest.raises(ValueError, match=message):
@@ -180,7 +194,9 @@ def test_what_cannot_be_stacked(parts, message):
 
 
 def test_an_unknown_class_is_named():
-    with pytest.raises(ValueError, match=r"Did you mean 'LengthEmbeddings'\? Import the module"):
+    with pytest.raises(
+        ValueError, match=r"Did you mean 'LengthEmbeddings'\? Import the module"
+    ):
         build({"class": "LengthEmbedding", "arguments": {}})
 
 
@@ -191,7 +207,10 @@ def test_strings_are_translated_once_per_table():
     made, calls = WordNumbers(), []
     table = table_of([Sentence("a b a"), Sentence("b c")])
     batches = [Batch(table, np.array([row])) for row in (0, 1, 0)]
-    found = [made.of(batch, lambda words: calls.append(words) or range(len(words))) for batch in batches]
+    found = [
+        made.of(batch, lambda words: calls.append(words) or range(len(words)))
+        for batch in batches
+    ]
     assert calls == [["", "a", "b", "c"]]
     assert [rows.tolist() for rows in found] == [[[1, 2, 1]], [[2, 3]], [[1, 2, 1]]]
 

@@ -107,8 +107,12 @@ def test_a_failing_rename_leaves_the_old_file_alone(tmp_path, monkeypatch):
 def test_bytes_reach_the_disk_before_the_name(tmp_path, monkeypatch):
     calls = []
     sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("fsync") or sync(handle))
-    monkeypatch.setattr(os, "replace", lambda *a: calls.append("replace") or replace(*a))
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: calls.append("fsync") or sync(handle)
+    )
+    monkeypatch.setattr(
+        os, "replace", lambda *a: calls.append("replace") or replace(*a)
+    )
     with atomic_write(tmp_path / "file") as file:
         file.write(b"x")
     assert calls == ["fsync", "replace", "fsync"]
@@ -122,7 +126,10 @@ def test_text_is_utf8_with_plain_line_ends(tmp_path):
 
 @pytest.mark.parametrize("mode", ["a", "ab", "r", "r+", "x", "wt"])
 def test_a_file_is_written_anew_or_not_at_all(tmp_path, mode):
-    with pytest.raises(ValueError, match="mode is 'wb' or 'w'"), atomic_write(tmp_path / "f", mode):
+    with (
+        pytest.raises(ValueError, match="mode is 'wb' or 'w'"),
+        atomic_write(tmp_path / "f", mode),
+    ):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -130,7 +137,10 @@ def test_a_file_is_written_anew_or_not_at_all(tmp_path, mode):
 def test_sums_of_large_and_missing_files(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "big").write_bytes(b"a" * (1 << 21))
-    assert sha256_of(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (
+        sha256_of(tmp_path / "empty")
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
     assert sha256_of(tmp_path / "big") != sha256_of(tmp_path / "empty")
     with pytest.raises(FileNotFoundError):
         sha256_of(tmp_path / "none")

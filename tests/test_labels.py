@@ -62,13 +62,20 @@ def test_what_was_encoded_comes_back(scheme, drawn):
     assert rows(spans) == found and labels == LABELS
 
 
-@given(st.lists(st.lists(st.sampled_from(NONSENSE), max_size=12), min_size=1, max_size=4))
+@given(
+    st.lists(st.lists(st.sampled_from(NONSENSE), max_size=12), min_size=1, max_size=4)
+)
 @SETTINGS
 def test_nonsense_is_read_as_seqeval_reads_it(tags):
-    numbers = np.array([NONSENSE.index(tag) for row in tags for tag in row], dtype=np.int64)
+    numbers = np.array(
+        [NONSENSE.index(tag) for row in tags for tag in row], dtype=np.int64
+    )
     offsets = offsets_of([len(row) for row in tags])
     spans, labels = decode_spans(numbers, offsets, NONSENSE)
-    found = [(sentence, labels[label], start, stop) for sentence, start, stop, label in rows(spans)]
+    found = [
+        (sentence, labels[label], start, stop)
+        for sentence, start, stop, label in rows(spans)
+    ]
     assert found == [
         (sentence, label, start, last + 1)
         for sentence, row in enumerate(tags)
@@ -76,7 +83,9 @@ def test_nonsense_is_read_as_seqeval_reads_it(tags):
     ]
 
 
-@given(st.lists(st.lists(st.sampled_from(NONSENSE), max_size=8), min_size=1, max_size=4))
+@given(
+    st.lists(st.lists(st.sampled_from(NONSENSE), max_size=8), min_size=1, max_size=4)
+)
 @SETTINGS
 def test_a_sentence_is_read_as_if_it_stood_alone(tags):
     "No span runs over the end of a sentence"
@@ -85,7 +94,9 @@ def test_a_sentence_is_read_as_if_it_stood_alone(tags):
         numbers = np.array([NONSENSE.index(tag) for tag in row], dtype=np.int64)
         alone = decode_spans(numbers, offsets_of([len(row)]), NONSENSE)[0]
         together += [(sentence, *span[1:]) for span in rows(alone)]
-    numbers = np.array([NONSENSE.index(tag) for row in tags for tag in row], dtype=np.int64)
+    numbers = np.array(
+        [NONSENSE.index(tag) for row in tags for tag in row], dtype=np.int64
+    )
     whole = decode_spans(numbers, offsets_of([len(row) for row in tags]), NONSENSE)[0]
     assert rows(whole) == together
 
@@ -103,7 +114,13 @@ def test_no_sentence_at_all():
     assert encode_spans(Spans(*[nothing] * 4), np.array([0])).tolist() == []
 
 
-@pytest.mark.parametrize("call", [lambda: tag_names(["X"], "IOB9"), lambda: encode_spans(Spans(*[np.zeros(0, int)] * 4), np.array([0]), "IOB9")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: tag_names(["X"], "IOB9"),
+        lambda: encode_spans(Spans(*[np.zeros(0, int)] * 4), np.array([0]), "IOB9"),
+    ],
+)
 def test_another_scheme_is_named(call):
     with pytest.raises(ValueError, match="'IOB9' is unknown: choose 'BIO' or 'BIOES'"):
         call()
@@ -112,7 +129,9 @@ def test_another_scheme_is_named(call):
 @given(st.lists(st.integers(0, 5), max_size=6))
 @SETTINGS
 def test_counting_up(lengths):
-    assert count_up(np.array(lengths, dtype=np.int64)).tolist() == [i for n in lengths for i in range(n)]
+    assert count_up(np.array(lengths, dtype=np.int64)).tolist() == [
+        i for n in lengths for i in range(n)
+    ]
 
 
 # --- Dictionary ---
@@ -165,7 +184,9 @@ def test_prints_are_those_of_flair():
 
 
 def test_files(tmp_path):
-    made = Dictionary.of(["ä", "\u2028", "B"], add_unk=True, span_labels=True, multi_label=True)
+    made = Dictionary.of(
+        ["ä", "\u2028", "B"], add_unk=True, span_labels=True, multi_label=True
+    )
     made.save(tmp_path / "d.json")
     back = Dictionary.load_from_file(tmp_path / "d.json")
     assert back == made and back.span_labels and back.multi_label and back.add_unk

@@ -314,11 +314,11 @@ def decode_spans(
     code, number = codes[tags], numbers[tags]
     first = np.zeros(len(tags) + 1, dtype=bool)  # starts of sentences, and the end
     first[offsets] = True
-    named = code > 0
+    named = code > 0  # the first of a sentence begins a span, so the last ends one
     before_code, before_number = np.roll(code, 1), np.roll(number, 1)
     opens = first[:-1] | np.isin(code, (1, 4)) | np.isin(before_code, (0, 3, 4))
     begins = named & (opens | (number != before_number))
-    ends = named & (first[1:] | ~np.roll(named, -1) | np.roll(begins, -1))
+    ends = named & (~np.roll(named, -1) | np.roll(begins, -1))
     start, last = np.flatnonzero(begins), np.flatnonzero(ends)
     sentence = np.searchsorted(offsets, start, side="right") - 1
     base = offsets[sentence]
