@@ -16,7 +16,7 @@ from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
+__all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
 
 # %% ../nbs/09_batches.ipynb #rectangle-class
 class _Rectangle:
@@ -85,6 +85,10 @@ class Batch(_Rectangle):
             yield Batch(self.table, self.rows[start : start + step], self.device)
 
 # %% ../nbs/09_batches.ipynb #by-length
+ENOUGH = 32  # sentences that keep a processor busy
+LIKE = 0.75  # the shortest sentence of a larger batch, as a share of the longest
+
+
 def by_length(
     lengths: np.ndarray,  # Tokens of each sentence, (n,)
     batch_size: int,  # Sentences in a batch
@@ -92,7 +96,13 @@ def by_length(
     "Batches of like length, the longest first, for prediction"
     _check(batch_size)
     order = np.argsort(-lengths, kind="stable")
-    return _cut(order, batch_size)
+    falling, batches, start = -lengths[order], [], 0
+    while start < len(order):
+        alike = int(np.searchsorted(falling, falling[start] * LIKE, side="right"))
+        stop = start + min(batch_size, max(ENOUGH, alike - start))
+        batches.append(order[start:stop])
+        start = stop
+    return batches
 
 
 def plain_order(
