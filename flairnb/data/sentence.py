@@ -698,7 +698,7 @@ class _AllLabels(_Layers):
 
 # %% ../../nbs/03_sentence.ipynb #tagged
 def labels_to_show(
-    sentence: Sentence,  # The sentence to print
+    sentence: DataPoint,  # The sentence to print
     layer: str | None = None,  # One layer, or `None` for all of them
 ) -> list[str]:  # Such as `"Berlin"/LOC`, in reading order
     "The labels of tokens and spans as short strings, one for each token or span"

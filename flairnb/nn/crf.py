@@ -20,8 +20,8 @@ from .layers import check_lengths, reverse_padded, token_mask
 __all__ = ['UNKNOWN_TAG', 'path_steps', 'path_score', 'both_ways', 'walk_by_sums', 'walk_by_products', 'products_are_exact',
            'Messages', 'in_reading_order', 'send_messages', 'log_partition_of', 'count_moves', 'count_moves_by_sums',
            'PathSum', 'sum_over_paths', 'one_path', 'restrict', 'check_tags', 'at_least_float32', 'precise',
-           'log_likelihood', 'weighted_log_likelihood', 'walk_back', 'viterbi', 'best_ends', 'n_best', 'log_onward',
-           'check_segments', 'segment_log_probabilities', 'Lattice', 'build_lattice', 'CRF']
+           'log_likelihood', 'weighted_log_likelihood', 'walk_back', 'viterbi', 'best_ends', 'n_best', 'Lattice',
+           'log_onward', 'check_segments', 'segment_log_probabilities', 'build_lattice', 'CRF']
 
 # %% ../../nbs/11_crf.ipynb #path-steps
 def path_steps(
@@ -451,6 +451,41 @@ def n_best(
     impossible = score[:, 0, :, None] == -torch.inf
     return tags.masked_fill(impossible, 0), score[:, 0].to(emissions.dtype)
 
+# %% ../../nbs/11_crf.ipynb #lattice
+@dataclass(frozen=True)
+class Lattice:
+    "All paths of a batch, summed from both ends; undefined at padding"
+
+    log_alpha: Tensor  # Log-sum of beginnings up to a tag, with its emission, (b, t, k)
+    log_beta: Tensor  # Log-sum of endings after a tag, (b, t, k)
+    log_partition: Tensor  # Log-sum of all paths, (b,)
+    emissions: Tensor  # Scores of tags, (b, t, k)
+    transitions: Tensor  # Scores of moves (from, to), (k, k)
+    lengths: Tensor  # Tokens in each sentence, (b,)
+
+    def marginals(self) -> Tensor:
+        "Probability of each tag at each token, zeros at padding, (b, t, k)"
+        inside = token_mask(self.lengths, self.emissions.shape[1])[..., None]
+        return (self.log_alpha + self.log_beta).softmax(-1).masked_fill(~inside, 0)
+
+    def segment_log_probabilities(
+        self,
+        tags: Tensor,  # A path per sentence, to read the stretches from, (b, t)
+        sentence: Tensor,  # Which sentence of the batch each stretch is in, (s,)
+        start: Tensor,  # Its first token, (s,)
+        stop: Tensor,  # One past its last token, (s,)
+        next_tag: Tensor | None = None,  # Tag that must follow the stretch, (s,)
+    ) -> Tensor:  # Log-probability, -inf if `next_tag` would stand after the end, (s,)
+        "How likely tokens `start` to `stop - 1` have exactly the tags of the path"
+        place = self.lengths.device
+        sentence, start, stop = (x.to(place) for x in (sentence, start, stop))
+        check_segments(self.lengths, sentence, start, stop)
+        tags, next_tag = (
+            tags.to(place),
+            None if next_tag is None else next_tag.to(place),
+        )
+        return segment_log_probabilities(self, tags, sentence, start, stop, next_tag)
+
 # %% ../../nbs/11_crf.ipynb #log-onward
 def log_onward(
     lattice: Lattice,  # From `build_lattice`
@@ -508,41 +543,6 @@ def segment_log_probabilities(
     begin = lattice.log_alpha[sentence, start, tags[sentence, start]]
     found = begin + inner + onward - lattice.log_partition[sentence]
     return found.masked_fill(cut, -torch.inf)
-
-# %% ../../nbs/11_crf.ipynb #lattice
-@dataclass(frozen=True)
-class Lattice:
-    "All paths of a batch, summed from both ends; undefined at padding"
-
-    log_alpha: Tensor  # Log-sum of beginnings up to a tag, with its emission, (b, t, k)
-    log_beta: Tensor  # Log-sum of endings after a tag, (b, t, k)
-    log_partition: Tensor  # Log-sum of all paths, (b,)
-    emissions: Tensor  # Scores of tags, (b, t, k)
-    transitions: Tensor  # Scores of moves (from, to), (k, k)
-    lengths: Tensor  # Tokens in each sentence, (b,)
-
-    def marginals(self) -> Tensor:
-        "Probability of each tag at each token, zeros at padding, (b, t, k)"
-        inside = token_mask(self.lengths, self.emissions.shape[1])[..., None]
-        return (self.log_alpha + self.log_beta).softmax(-1).masked_fill(~inside, 0)
-
-    def segment_log_probabilities(
-        self,
-        tags: Tensor,  # A path per sentence, to read the stretches from, (b, t)
-        sentence: Tensor,  # Which sentence of the batch each stretch is in, (s,)
-        start: Tensor,  # Its first token, (s,)
-        stop: Tensor,  # One past its last token, (s,)
-        next_tag: Tensor | None = None,  # Tag that must follow the stretch, (s,)
-    ) -> Tensor:  # Log-probability, -inf if `next_tag` would stand after the end, (s,)
-        "How likely tokens `start` to `stop - 1` have exactly the tags of the path"
-        place = self.lengths.device
-        sentence, start, stop = (x.to(place) for x in (sentence, start, stop))
-        check_segments(self.lengths, sentence, start, stop)
-        tags, next_tag = (
-            tags.to(place),
-            None if next_tag is None else next_tag.to(place),
-        )
-        return segment_log_probabilities(self, tags, sentence, start, stop, next_tag)
 
 # %% ../../nbs/11_crf.ipynb #build-lattice
 @torch.no_grad()

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from ..foundation import atomic_write
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+Axes = Any  # matplotlib's, which is imported only when something is drawn
 
 # %% auto #0
-__all__ = ['UNITS', 'Curves', 'read_columns_of', 'curves_of', 'draw_curves', 'plot_history', 'Plotter']
+__all__ = ['Axes', 'UNITS', 'Curves', 'read_columns_of', 'curves_of', 'draw_curves', 'plot_history', 'Plotter']
 
 # %% ../../nbs/28_plotting.ipynb #read-columns
 def read_columns_of(
@@ -111,5 +109,5 @@ class Plotter:
         axes = plot_history(file_name, plot_values)
         target = Path(file_name).parent / "training.png"
         with atomic_write(target) as file:
-            cast("Figure", axes[0].figure).savefig(file, dpi=200, format="png")
+            axes[0].figure.savefig(file, dpi=200, format="png")
         return target
