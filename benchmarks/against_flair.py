@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import EPOCHS, STEP
+from measure import EPOCHS
 from report import Measure, Runs, machine, result_page
 
 from flairnb.assets import cache_root
@@ -36,10 +36,11 @@ show no bars. The CPU is used even where there is an accelerator.
 - **Training**: tokens per second of `ModelTrainer.train`, from `model.train()`, where
   an epoch begins, to `model.eval()`, where it ends: batches, forward, backward,
   clipping, step. Evaluation and model files are left out. Both sides train on the same
-  sentences, every {STEP}th of English EWT's train: GloVe's words as they are,
-  reprojected, an LSTM in both directions, a CRF, batches of 32, SGD at 0.1. The first
-  of {EPOCHS} epochs is the warm-up (there Flair fills its cache of embeddings, in its
-  default storage mode `cpu`); its speed is `first_epoch` in the last table.
+  sentences, English EWT's whole train: GloVe's words as they are, reprojected, an LSTM
+  in both directions, a CRF, batches of 32, SGD at 0.1. The first of {EPOCHS} epochs is
+  the warm-up (there Flair fills its cache of embeddings, in its default storage mode
+  `cpu`); its speed is `first_epoch` in the last table. With `use_amp`, both multiply in
+  bfloat16 what torch's autocast allows.
 - **Predicting**: tokens per second of `SequenceTagger.predict`, hidden size 256, on new
   sentences with the words of EWT's test. They are made before the clock starts, except
   in the line that says so.
@@ -122,7 +123,7 @@ class Sides:
 
 
 def numbers_of(found: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    "Nested numbers by their way: `flair/work/train_256/later_epochs`"
+    "Nested numbers by their way: `flair/tagging/train_256/later_epochs`"
     for name, value in found.items():
         if isinstance(value, dict):
             yield from numbers_of(value, f"{prefix}/{name}")
@@ -136,8 +137,8 @@ TURNS = [  # side, role, and what to call it
     ("flair", "load", "parsed"),
     ("flairnb", "load", "parsed"),
     ("flairnb", "load", "indexed"),
-    ("flair", "work", "work"),
-    ("flairnb", "work", "work"),
+    ("flair", "tagging", "tagging"),
+    ("flairnb", "tagging", "tagging"),
     ("flairnb", "limit", "limit"),
 ]
 
@@ -180,17 +181,18 @@ def measures() -> list[Measure]:
     def alone(name: str, number: str, own: str, goal: float) -> Measure:
         return Measure(name, "%", None, f"flairnb/limit/{number}", goal, own)
 
-    made = "work/build_and_predict_32"
+    made, trained = "tagging/build_and_predict_32", "tagging/train"
     ways = {"parsed": 10, "indexed": 40}
     return [
         *(
-            pair(f"training, hidden {h}", "tokens/s", f"work/train_{h}/later_epochs", 7)
+            pair(f"training, hidden {h}", "tokens/s", f"{trained}_{h}/later_epochs", 7)
             for h in HIDDEN
         ),
-        pair("predicting, batch 32", "tokens/s", "work/predict_32", 4),
-        pair("predicting, batch 256", "tokens/s", "work/predict_256", 4),
+        pair("training, 256, `use_amp`", "tokens/s", f"{trained}_256_amp/later_epochs"),
+        pair("predicting, batch 32", "tokens/s", "tagging/predict_32", 4),
+        pair("predicting, batch 256", "tokens/s", "tagging/predict_256", 4),
         pair("making sentences and predicting, batch 32", "tokens/s", made),
-        pair("predicting, 4N / N", "times", "work/growth", 4.3, own="≤"),
+        pair("predicting, 4N / N", "times", "tagging/growth", 4.3, own="≤"),
         *(
             pair(f"loading, {w}", "s", "parsed/seconds", goal, flairnb=f"{w}/seconds")
             for w, goal in ways.items()

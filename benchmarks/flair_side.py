@@ -10,8 +10,8 @@ from typing import Any
 
 from measure import (
     EPOCHS,
-    STEP,
     TAG,
+    TRAININGS,
     Clock,
     epoch_speeds,
     predict_speeds,
@@ -63,18 +63,18 @@ def vectors_role(given: dict[str, Any]) -> dict[str, Any]:
     return {"words": len(read)}
 
 
-def work_role(given: dict[str, Any]) -> dict[str, Any]:
-    "Train with each hidden size, then predict"
+def tagging_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train in each way, and predict"
     import torch
 
     torch.set_num_threads(given["threads"])
     whole = UniversalDependenciesCorpus(given["corpus"])
-    train = [whole.train[i] for i in range(0, len(whole.train), given["part"] * STEP)]
+    train = [whole.train[i] for i in range(0, len(whole.train), given["part"])]
     corpus = Corpus(train, [whole.dev[0]], sample_missing_splits=False)
     labels = whole.make_label_dictionary(TAG)
     words = [[token.text for token in s] for s in whole.test][:: given["part"]]
     found: dict[str, Any] = {"sizes": sizes(map(len, train), map(len, words))}
-    for hidden in given["hidden"]:
+    for name, (hidden, amp) in TRAININGS.items():
         flair.set_seed(1)
         for sentence in train:
             sentence.clear_embeddings()
@@ -87,9 +87,10 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
                 mini_batch_size=32,
                 max_epochs=EPOCHS,
                 save_final_model=False,
+                use_amp=amp,
             )
-        found[f"train_{hidden}"] = epoch_speeds(tagger)
-        if hidden == given["hidden"][0]:
+        found[name] = epoch_speeds(tagger)
+        if name == "train_256":
             found |= predict_speeds(tagger.predict, build, words)
     return found
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from measure import (
     EPOCHS,
-    STEP,
     TAG,
+    TRAININGS,
     Clock,
     epoch_speeds,
     predict_speeds,
@@ -52,13 +52,13 @@ def load_role(given: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "memory": memory, "sentences": sentences}
 
 
-def prepare(given: dict[str, Any]) -> tuple[Corpus, Corpus]:
-    "The whole corpus, and the part of it that is trained on"
+def prepare(given: dict[str, Any], step: int = 1) -> tuple[Corpus, Corpus]:
+    "The whole corpus, and each `step`th sentence of it to train on"
     import torch
 
     torch.set_num_threads(given["threads"])
     whole = UniversalDependenciesCorpus(given["corpus"])
-    train, dev = whole.train[:: given["part"] * STEP], whole.dev[:1]
+    train, dev = whole.train[:: given["part"] * step], whole.dev[:1]
     return whole, Corpus(train, dev, sample_missing_splits=False)
 
 
@@ -70,12 +70,12 @@ def new_tagger(given: dict[str, Any], whole: Corpus, hidden: int) -> TimedTagger
     return TimedTagger(embeddings, labels, TAG, hidden_size=hidden, use_crf=True)
 
 
-def work_role(given: dict[str, Any]) -> dict[str, Any]:
-    "Train with each hidden size, then predict"
+def tagging_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train in each way, and predict"
     whole, corpus = prepare(given)
     words = [[token.text for token in s] for s in whole.test][:: given["part"]]
     found: dict[str, Any] = {"sizes": sizes(corpus.train.lengths, map(len, words))}
-    for hidden in given["hidden"]:
+    for name, (hidden, amp) in TRAININGS.items():
         tagger = new_tagger(given, whole, hidden)
         with tempfile.TemporaryDirectory() as folder:
             ModelTrainer(tagger, corpus).train(
@@ -84,9 +84,10 @@ def work_role(given: dict[str, Any]) -> dict[str, Any]:
                 mini_batch_size=32,
                 max_epochs=EPOCHS,
                 save_final_model=False,
+                use_amp=amp,
             )
-        found[f"train_{hidden}"] = epoch_speeds(tagger)
-        if hidden == given["hidden"][0]:
+        found[name] = epoch_speeds(tagger)
+        if name == "train_256":
             found |= predict_speeds(tagger.predict, build, words)
     return found
 
@@ -97,9 +98,9 @@ def build(words: list[list[str]]) -> list[Sentence]:
 
 def limit_role(given: dict[str, Any]) -> dict[str, Any]:
     "How near training comes to the recurrent network alone, and the part of the CRF"
-    from limit import against_network, crf_share
+    from limit import EVERY, against_network, crf_share
 
-    whole, corpus = prepare(given)
+    whole, corpus = prepare(given, EVERY)
     found: dict[str, Any] = {}
     for hidden in given["hidden"]:
         tagger = new_tagger(given, whole, hidden)

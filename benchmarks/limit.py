@@ -16,6 +16,7 @@ from flairnb.models import SequenceTagger
 from flairnb.trainers.trainer import train_step
 
 SIZE, DIMENSIONS = 32, 100
+EVERY = 6  # every sixth sentence is enough, for both sides have the same batches
 
 
 def batches(train: SentenceDataset) -> list[np.ndarray]:

@@ -11,8 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-STEP = 6  # every sixth sentence of train is trained on
-EPOCHS = 3  # the first fills caches, the others are timed
+EPOCHS = 2  # the first fills caches, the other is timed
+TRAININGS = {  # what it is called: hidden size, whether with `use_amp`
+    "train_256": (256, False),
+    "train_512": (512, False),
+    "train_256_amp": (256, True),
+}
 TAG = "upos"
 
 

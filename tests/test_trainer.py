@@ -260,6 +260,27 @@ def test_the_summed_gradient_is_clipped_at_five(tmp_path):
     assert float(moved.detach().norm()) == pytest.approx(5.0 * 0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize("crf", [True, False])
+def test_half_precision_moves_the_weights_as_full_precision_does(tmp_path, crf):
+    trained, kinds = [], []
+    for use_amp in (False, True):
+        corpus = corpus_of()
+        model = tagger_for(corpus, use_crf=crf, locked_dropout=0.0, word_dropout=0.0)
+        before = torch.cat([p.detach().flatten() for p in model.parameters()])
+        note = model.layers.register_forward_hook(
+            lambda module, given, out: kinds.append(out.dtype)
+        )
+        chosen = {"use_final_model_for_eval": True, "use_amp": use_amp}
+        train(tmp_path / str(use_amp), corpus, model, learning_rate=0.01, **chosen)
+        note.remove()
+        after = torch.cat([p.detach().flatten() for p in model.parameters()])
+        trained.append(after - before)
+    assert set(kinds) == {torch.float32, torch.bfloat16}
+    full, half = trained
+    assert half.dtype == torch.float32
+    assert 0 < float((full - half).norm()) < 0.05 * float(full.norm())
+
+
 def test_no_clipping(tmp_path):
     corpus = corpus_of()
     model = tagger_for(corpus)

@@ -98,12 +98,15 @@ def read_both_ways(
     packed: bool = False,  # Leave padding out
 ) -> Tensor:  # States, (b, t, h * directions); undefined at padding
     "Run one layer over a batch, in one direction or in two"
-    states = [read_left_to_right(rnns[0], x, lengths, initial[0], packed)]
-    for rnn, start in zip(rnns[1:], initial[1:], strict=True):
-        turned = reverse_padded(x, lengths)
-        turned = read_left_to_right(rnn, turned, lengths, start, packed)
-        states.append(reverse_padded(turned, lengths))
-    return torch.cat(states, dim=-1) if len(states) > 1 else states[0]
+    if len(rnns) == 1:
+        return read_left_to_right(rnns[0], x, lengths, initial[0], packed)
+    rows = reversed_rows(lengths, x.shape[1])
+    batches = [x, _Reverse.apply(x, rows)]
+    states = [
+        read_left_to_right(rnn, batch, lengths, start, packed)
+        for rnn, batch, start in zip(rnns, batches, initial, strict=True)
+    ]
+    return torch.cat([states[0], _Reverse.apply(states[1], rows)], dim=-1)
 
 # %% ../../nbs/10_layers.ipynb #initial-state
 def initial_state(

@@ -10,6 +10,7 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ def train_step(
     batch: Batch,  # What it is trained on
     chunk_size: int | None = None,  # Sentences at a time, `None` for all
     max_norm: float | None = MAX_GRADIENT_NORM,  # Where the gradient is clipped, if so
+    use_amp: bool = False,  # Multiply in bfloat16 where that does no harm
 ) -> tuple[Tensor, int]:  # Summed loss before the step, and over how many points
     "Make one step; on the CPU raises `FloatingPointError` if it would do harm"
     optimizer.zero_grad(set_to_none=True)
     total, points = torch.zeros((), device=model.device), 0
     for chunk in batch.chunks(chunk_size):
-        loss, count = model.forward_loss(chunk)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=use_amp):
+            loss, count = model.forward_loss(chunk)
         loss.backward()
         total, points = total + loss.detach(), points + count
     norm = clip_grad_norm_(model.parameters(), max_norm or torch.inf)
@@ -151,6 +154,7 @@ class Settings:
     create_loss_file: bool = True
     write_weights: bool = False
     max_grad_norm: float | None = MAX_GRADIENT_NORM
+    use_amp: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -245,11 +249,12 @@ def train_epoch(
     order = batches_of(train, settings, epoch)
     meter, every = LossMeter(model.device), max(1, len(order) // 10)
     bar = progress(order, f"epoch {epoch}")
-    chunk, norm = settings.mini_batch_chunk_size, settings.max_grad_norm
+    size, norm = settings.mini_batch_chunk_size, settings.max_grad_norm
+    step = partial(train_step, chunk_size=size, max_norm=norm, use_amp=settings.use_amp)
     batches = zip(bar, iterate(train, order, model.device), strict=True)
     for number, (_, batch) in enumerate(batches, start=1):
         try:
-            meter.add(*train_step(model, optimizer, batch, chunk, norm))
+            meter.add(*step(model, optimizer, batch))
             if number % every == 0:
                 speed = f"{meter.speed():.0f} tokens/s"
                 bar.set_postfix_str(f"loss {meter.mean():.4f}, {speed}")
@@ -512,6 +517,7 @@ class ModelTrainer:
         create_loss_file: bool = True,  # Write `loss.tsv`
         write_weights: bool = False,  # Write `weights.txt`
         max_grad_norm: float | None = MAX_GRADIENT_NORM,  # Where gradients are clipped
+        use_amp: bool = False,  # Multiply in bfloat16 where that does no harm
         seed: int | None = None,  # Start all random generators from it
         **optimizer_arguments: Any,  # Such as `weight_decay` or `momentum`
     ) -> dict[str, Any]:  # `test_score`, the histories, `stop_reason`
