@@ -51,6 +51,9 @@ class Embeddings(nn.Module, ABC):
         "The embedding that `config` described, its weights not yet loaded"
         return cls(**config)
 
+    def learn_from(self, train: SentenceDataset) -> None:
+        "See train before training begins, to take characters or words from it"
+
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; most embeddings need not"
 
@@ -241,6 +244,11 @@ class StackedEmbeddings(TokenEmbeddings):
         "Vectors of all parts, concatenated, (b, t, d)"
         parts = [part(batch) for part in self.parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # (b, t, d)
+
+    def learn_from(self, train: SentenceDataset) -> None:
+        "Show train to every part"
+        for part in self.parts:
+            part.learn_from(train)
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get every part ready"

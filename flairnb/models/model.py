@@ -184,6 +184,9 @@ class Model(nn.Module, ABC):
         "What a user should know about the gold labels of a split"
         return []
 
+    def learn_from(self, train: SentenceDataset) -> None:
+        "See train before training begins; called before `prepare`"
+
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; called before the optimizer is made"
 

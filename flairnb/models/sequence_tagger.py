@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,12 @@ from flairnb.nn.layers import (
 )
 
 # %% auto #0
-__all__ = ['TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps', 'encode_known', 'overlap_warnings',
-           'independent_lattice', 'span_log_probabilities', 'Decoded', 'write_layer', 'write_tokens', 'write_spans',
-           'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans', 'spans_of_dataset',
-           'read_spans', 'tags_to_show', 'prediction_lines', 'TagLayers', 'tag_weights', 'TaggerSettings',
-           'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
+__all__ = ['DECODED_AT_ONCE', 'Computed', 'TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps',
+           'encode_known', 'overlap_warnings', 'independent_lattice', 'span_log_probabilities', 'Decoded',
+           'write_layer', 'write_tokens', 'write_spans', 'write_distributions', 'write_n_best', 'gold_labels',
+           'compare_tokens', 'compare_spans', 'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines',
+           'joined', 'TagLayers', 'tag_weights', 'TaggerSettings', 'settings_of', 'take_over', 'GoldTags',
+           'SequenceTagger']
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set
 @dataclass(frozen=True)
@@ -284,12 +286,14 @@ def write_tokens(
     names: Sequence[str],  # Tags by number
 ) -> None:
     "Write a tag on every token"
-    speaks = np.array([name not in ("O", "_") for name in names])
-    for sentence, row, score in zip(sentences, tags, scores, strict=True):
-        places = np.flatnonzero(speaks[row[: len(sentence)]])
-        values = [names[number] for number in row[places].tolist()]
-        columns = (places.tolist(), [TOKEN] * len(places), values)
-        write_layer(sentence, layer, Layer.of(*columns, score[places].tolist()))
+    speaks = [name not in ("O", "_") for name in names]
+    rows = zip(sentences, tags.tolist(), scores.tolist(), strict=True)
+    for sentence, row, score in rows:
+        places = [place for place in range(len(sentence)) if speaks[row[place]]]
+        values = [names[row[place]] for place in places]
+        likely = [score[place] for place in places]
+        made = Layer.of(places, [TOKEN] * len(places), values, likely)
+        write_layer(sentence, layer, made)
 
 
 def write_spans(
@@ -439,6 +443,38 @@ def prediction_lines(
             yield f"{shown} {names[right]} {names[guess]}\n"
         yield "\n"
 
+# %% ../../nbs/22_sequence_tagger.ipynb #joined
+DECODED_AT_ONCE = 16_384  # places of emissions, words and padding
+Computed = tuple[Batch, Sequence[Sentence], Tensor]  # with emissions, (b, t, k)
+
+
+def joined(
+    computed: Iterable[Computed],  # Batches of one table
+    most: int = DECODED_AT_ONCE,  # Places, b times t, unless one batch has more
+) -> Iterator[Computed]:  # The same in fewer pieces
+    "Join neighbouring batches"
+    waiting: list[Computed] = []
+    for one in computed:
+        sentences = sum(len(batch) for batch, *_ in [*waiting, one])
+        tokens = max(scores.shape[1] for *_, scores in [*waiting, one])
+        if waiting and sentences * tokens > most:
+            yield _join(waiting)
+            waiting = []
+        waiting.append(one)
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(waiting: list[Computed]) -> Computed:
+    if len(waiting) == 1:
+        return waiting[0]
+    batches, sentences, scores = zip(*waiting, strict=True)
+    tokens = max(s.shape[1] for s in scores)
+    wide = [nn.functional.pad(s, (0, 0, 0, tokens - s.shape[1])) for s in scores]
+    rows = np.concatenate([batch.rows for batch in batches])
+    batch = Batch(batches[0].table, rows, batches[0].device)
+    return batch, list(chain(*sentences)), torch.cat(wide)
+
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-layers
 class TagLayers(nn.Module):
     "From vectors to emissions"
@@ -469,7 +505,7 @@ class TagLayers(nn.Module):
         if self.embedding2nn is not None:
             x = self.embedding2nn(x)
         if self.rnn is not None:
-            x = self.rnn(x, lengths)  # (b, t, h)
+            x = self.rnn(x, lengths, blank=False)  # (b, t, h)
         return self.linear(self.locked_dropout(self.dropout(x)))  # (b, t, k)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-weights
@@ -667,6 +703,10 @@ class SequenceTagger(Model):
         "Say how many gold spans overlap, for tags cannot tell of them"
         return overlap_warnings(split, dataset, self.label_type, self.tagset)
 
+    def learn_from(self, train: SentenceDataset) -> None:
+        "Show train to the embeddings"
+        self.embeddings.learn_from(train)
+
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get the embeddings ready for these tables"
         self.embeddings.prepare(tables)
@@ -721,30 +761,38 @@ class SequenceTagger(Model):
         n_best: int | None = None,  # Keep so many rows of tags, as metadata
     ) -> tuple[float, int] | None:  # Summed loss and number of tokens, if wanted
         "Tag sentences; scores are probabilities under the model"
-        layer, total, size = label_name or self.label_type, 0.0, 0
+        layer, losses = label_name or self.label_type, [(0.0, 0)]
+        as_spans = self.tagset.scheme is not None and not force_token_predictions
+        write = self._write_spans if as_spans else self._write_tokens
         read = set(getattr(self.embeddings, "layers", ()))
         read |= {self.label_type} if return_loss else set()
         work = work_list(sentences, mini_batch_size, read)
         bar = tqdm(work, disable=not verbose, total=len(work.order))
         with evaluating(self):
-            for batch, objects in bar:
-                batch = self._here(batch)
-                emissions = self(batch)
-                if return_loss:
-                    loss, count = self._loss(emissions, batch, self.label_type)
-                    total, size = total + float(loss), size + count
+            computed = self._computed(bar, losses if return_loss else None)
+            for batch, objects, emissions in joined(computed):
                 decoded = self.decode(emissions, batch.token_counts)
-                as_spans = (
-                    self.tagset.scheme is not None and not force_token_predictions
-                )
-                write = self._write_spans if as_spans else self._write_tokens
                 write(decoded, batch, objects, layer)
                 if return_probabilities_for_all_classes:
                     rows = decoded.probabilities.float().cpu().numpy()
                     write_distributions(objects, layer, rows, self.tagset.tags)
                 if n_best is not None:
                     self._write_n_best(decoded.lattice, objects, layer, n_best)
-        return (total, size) if return_loss else None
+        loss, size = map(sum, zip(*losses, strict=True))
+        return (float(loss), size) if return_loss else None
+
+    def _computed(
+        self,
+        batches: Iterable[tuple[Batch, Sequence[Sentence]]],
+        losses: list[tuple[Any, int]] | None,
+    ) -> Iterator[Computed]:
+        "Batches with their emissions; losses are added to the list, if there is one"
+        for batch, objects in batches:
+            batch = self._here(batch)
+            emissions = self(batch)
+            if losses is not None:
+                losses.append(self._loss(emissions, batch, self.label_type))
+            yield batch, objects, emissions
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"

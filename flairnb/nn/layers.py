@@ -188,7 +188,8 @@ def run_layers(
     lengths: Tensor,  # Tokens in each sentence, (b,)
     initial: Tensor | None = None,  # Learned starts, (layer, direction, 1 or 2, h)
     dropout: float = 0.0,  # Probability to drop a value between layers
-) -> Tensor:  # States, zeros at padding, (b, t, h * directions)
+    blank: bool = True,  # Zeros at padding; undefined there if not
+) -> Tensor:  # States, (b, t, h * directions)
     "Run stacked layers over a batch; `ValueError` if `lengths` do not fit"
     check_lengths(lengths, x)
     packed = prefers_packing(x, lengths)
@@ -200,6 +201,8 @@ def run_layers(
             starts = [initial_state(rows, len(x)) for rows in initial[depth]]
         x = drop(x, dropout if depth else 0.0)
         x = read_both_ways(rnns, x, lengths, starts, packed)  # (b, t, h)
+    if not blank:
+        return x
     return x.masked_fill(~token_mask(lengths, x.shape[1])[..., None], 0.0)
 
 # %% ../../nbs/10_layers.ipynb #copy-torch-weights
@@ -246,10 +249,11 @@ class LengthAwareRNN(nn.Module):
         self,
         x: Tensor,  # Padded batch, (b, t, d)
         lengths: Tensor,  # Tokens in each sentence, (b,)
-    ) -> Tensor:  # States, zeros at padding, (b, t, h * directions)
+        blank: bool = True,  # Zeros at padding; who never looks there saves the time
+    ) -> Tensor:  # States, (b, t, h * directions)
         "Read a batch; `ValueError` if `lengths` do not fit it"
         dropout = self.dropout if self.training else 0.0
-        return run_layers(self.layers, x, lengths, self.initial, dropout)
+        return run_layers(self.layers, x, lengths, self.initial, dropout, blank)
 
     @classmethod
     def from_torch(cls, rnn: nn.RNNBase) -> LengthAwareRNN:

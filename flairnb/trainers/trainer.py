@@ -365,6 +365,7 @@ class Run:
         self.warnings = warnings_first(model, corpus, self.splits)
         check_metric(settings.main_evaluation_metric, model.known_labels.get_items())
         tables = {id(split.table): split.table for split in self.splits.values()}
+        model.learn_from(self.splits["train"])
         model.prepare(list(tables.values()))
         self.optimizer = build_optimizer(model, settings)
         self.schedule = build_schedule(self.optimizer, settings)
