@@ -174,7 +174,7 @@ def files_of(
     entry: CatalogueEntry,  # A corpus
     base_path: str | Path | None = None,  # A folder of corpora
     revision: str | None = None,  # Another revision than the entry's own
-) -> dict[str, Path]:  # The file of each split
+) -> dict[str, Path]:  # `train_file`, `dev_file`, `test_file`
     "Find or fetch the files of a corpus; raises `AssetError` where that fails"
     found = {}
     for split, asset in entry.files.items():
@@ -182,12 +182,11 @@ def files_of(
             asset = at_revision(asset, entry.revision, revision)
         name = asset.name.rpartition("/")[2]
         own = Path(base_path or ".") / entry.folder / name
-        if base_path is not None and own.is_file():
-            found[split] = own
-            continue
-        if base_path is not None:
+        is_there = base_path is not None and own.is_file()
+        if base_path is not None and not is_there:
             logger.info(f"base_path has no {entry.folder}/{name}, so it is fetched")
-        found[split] = fetch(asset)
+        path = own if is_there else fetch(asset)
+        found[f"{split}_file"] = path.absolute()
     return found
 
 # %% ../../nbs/08_catalogue.ipynb #treebank
@@ -206,10 +205,9 @@ class CataloguedTreebank(UniversalDependenciesCorpus):
     ) -> None:
         "Get the treebank and read it; raises `AssetError` where it cannot be had"
         files = files_of(self.entry, base_path, revision)
-        splits = {f"{split}_file": path.absolute() for split, path in files.items()}
         super().__init__(
-            files["train"].parent,
-            **splits,  # type: ignore[arg-type]
+            files["train_file"].parent,
+            **files,  # type: ignore[arg-type]
             split_multiwords=split_multiwords,
             autofind_splits=False,
             **{"name": self.entry.folder} | options,
@@ -229,10 +227,9 @@ class CataloguedColumns(ColumnCorpus):
     ) -> None:
         "Get the corpus and read it; raises `AssetError` where it cannot be had"
         files = files_of(self.entry, base_path)
-        splits = {f"{split}_file": path.absolute() for split, path in files.items()}
-        chosen = {"name": self.entry.folder, **self.entry.options, **splits, **options}
+        chosen = {"name": self.entry.folder, **self.entry.options, **files, **options}
         super().__init__(
-            files["train"].parent,
+            files["train_file"].parent,
             self.entry.columns or {},
             autofind_splits=False,
             **chosen,
