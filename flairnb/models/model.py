@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +27,7 @@ from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Sentence
 from ..evaluation import LabelCounts, Result
 from ..foundation import atomic_write
+from ..nn.layers import evaluating
 from flairnb.saving import (
     ModelFileError,
     find_model_file,
@@ -37,8 +37,8 @@ from flairnb.saving import (
 )
 
 # %% auto #0
-__all__ = ['MODEL_CLASSES', 'Kind', 'WorkList', 'work_list', 'evaluating', 'Evaluation', 'labels_with_unseen', 'merge_others',
-           'Model', 'load_model']
+__all__ = ['MODEL_CLASSES', 'Kind', 'WorkList', 'work_list', 'Evaluation', 'labels_with_unseen', 'merge_others', 'Model',
+           'load_model']
 
 # %% ../../nbs/21_model.ipynb #work-list
 @dataclass
@@ -79,20 +79,6 @@ def work_list(
         filled[places] for places in by_length(dataset.lengths[filled], batch_size)
     ]
     return WorkList(dataset, order, objects)
-
-# %% ../../nbs/21_model.ipynb #evaluating
-@contextmanager
-def evaluating(
-    model: nn.Module,  # What shall predict
-) -> Iterator[None]:
-    "Switch dropout and gradients off, and back when the block ends"
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 # %% ../../nbs/21_model.ipynb #evaluation
 @dataclass

@@ -39,7 +39,6 @@ from ..foundation import default_device
 from flairnb.models.model import (
     Evaluation,
     Model,
-    evaluating,
     labels_with_unseen,
     work_list,
 )
@@ -49,6 +48,7 @@ from flairnb.nn.layers import (
     LockedDropout,
     WordDropout,
     copy_torch_weights,
+    evaluating,
 )
 
 # %% auto #0

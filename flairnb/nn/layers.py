@@ -5,7 +5,8 @@
 # %% ../../nbs/11_layers.ipynb #imports
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 # %% auto #0
 __all__ = ['RNN_TYPES', 'DIRECTIONS', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing', 'read_left_to_right',
            'read_both_ways', 'initial_state', 'build_layers', 'check_lengths', 'check_probability', 'run_layers',
-           'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout']
+           'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout', 'evaluating']
 
 # %% ../../nbs/11_layers.ipynb #token-mask
 def token_mask(
@@ -308,3 +309,17 @@ class WordDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+# %% ../../nbs/11_layers.ipynb #evaluating
+@contextmanager
+def evaluating(
+    model: nn.Module,  # What shall predict
+) -> Iterator[None]:
+    "Switch dropout and gradients off, and back when the block ends"
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
