@@ -5,5 +5,7 @@ from flairnb.embeddings.base import Embeddings as Embeddings
 from flairnb.embeddings.base import StackedEmbeddings as StackedEmbeddings
 from flairnb.embeddings.base import TokenEmbeddings as TokenEmbeddings
 from flairnb.embeddings.character import CharacterEmbeddings as CharacterEmbeddings
+from flairnb.embeddings.flair import FlairEmbeddings as FlairEmbeddings
+from flairnb.embeddings.flair import PooledFlairEmbeddings as PooledFlairEmbeddings
 from flairnb.embeddings.word import OneHotEmbeddings as OneHotEmbeddings
 from flairnb.embeddings.word import WordEmbeddings as WordEmbeddings

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import math
+import pickle
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,8 @@ from flairnb.saving import (
 )
 
 # %% auto #0
-__all__ = ['State', 'NETWORKS', 'PIECE', 'code_table', 'character_numbers', 'recurrent_kind', 'detached', 'mean_loss', 'write_on',
-           'LanguageModel', 'read_flair_pickle', 'from_flair', 'load_language_model']
+__all__ = ['State', 'NETWORKS', 'PIECE', 'STORAGES', 'code_table', 'character_numbers', 'recurrent_kind', 'detached', 'mean_loss',
+           'write_on', 'LanguageModel', 'allowed_names', 'read_flair_pickle', 'from_flair', 'load_language_model']
 
 # %% ../../nbs/16_language_model.ipynb #character-numbers
 def code_table(
@@ -249,26 +252,87 @@ class LanguageModel(nn.Module):
         "Read a model that was saved; raises `ModelFileError` if it is something else"
         return load_language_model(model_file)
 
+# %% ../../nbs/16_language_model.ipynb #allowed
+def _bytes_of(text: str, encoding: str) -> bytes:
+    "How old pickles write bytes: as text in latin-1"
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"_codecs.encode with encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def allowed_names() -> dict[str, Any]:
+    "What a file may name, and what it gets: made anew for each file"
+    rebuild = torch._utils._rebuild_tensor_v2
+
+    def tensor(
+        storage: Any, offset: int, size: Any, stride: Any, *others: Any
+    ) -> Tensor:
+        return rebuild(
+            storage, offset, tuple(size), tuple(stride), False, OrderedDict()
+        )
+
+    def parameter(data: Tensor, *others: Any) -> Tensor:
+        return data
+
+    dictionary = type("FlairDictionary", (), {})  # nothing but attributes
+    return {
+        "collections.OrderedDict": OrderedDict,
+        "collections.defaultdict": lambda *_: {},
+        "_codecs.encode": _bytes_of,
+        "torch.Size": tuple,
+        "torch._utils._rebuild_tensor_v2": tensor,
+        "torch._utils._rebuild_tensor": tensor,
+        "torch._utils._rebuild_parameter": parameter,
+        "flair.data.Dictionary": dictionary,
+    }
+
 # %% ../../nbs/16_language_model.ipynb #flair-reader
-class _FlairDictionary:
-    "Takes the attributes of a dictionary in Flair's files"
+class _CarefulPickle:
+    "Stands in for the module `pickle`"
+
+    __name__ = "pickle"
+
+    def __init__(self) -> None:
+        allowed = allowed_names()
+
+        class Unpickler(pickle.Unpickler):
+            def find_class(self, module: str, name: str) -> Any:
+                wanted = f"{module}.{name}"
+                storage = getattr(torch, name, None) if module == "torch" else None
+                if name in STORAGES and storage is not None:
+                    return storage
+                if wanted not in allowed:
+                    raise pickle.UnpicklingError(f"it asks for {wanted}")
+                return allowed[wanted]
+
+        self.Unpickler = Unpickler
+
+    def load(self, file: Any, **options: Any) -> Any:
+        "Read one object"
+        return self.Unpickler(file, **options).load()
+
+
+STORAGES = ("FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage")
+STORAGES += ("LongStorage", "IntStorage", "ShortStorage", "CharStorage")
+STORAGES += ("ByteStorage", "BoolStorage")
 
 
 def read_flair_pickle(
     path: Path,  # A file that Flair wrote
 ) -> dict[str, Any]:  # What stands in it: tensors and plain data
     "Read one of Flair's files without running it; raises `ModelFileError`"
-    allowed: list[Any] = [(_FlairDictionary, "flair.data.Dictionary")]
+    careful: Any = _CarefulPickle()
     try:
-        with torch.serialization.safe_globals(allowed):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [name.split("/")[-1] for name in archive.namelist()]
+            if "constants.pkl" in names:
+                raise pickle.UnpicklingError("it is a TorchScript program")
+        found = torch.load(path, "cpu", pickle_module=careful, weights_only=False)
     except Exception as error:  # a damaged pickle fails in any way
-        reason = str(error).split("Please use")[0].strip()
-        first = next(
-            (x for x in reason.splitlines() if "GLOBAL" in x or "class" in x), reason
-        )
-        message = f"{path} is damaged, or asks for more than tensors and plain data"
-        raise ModelFileError(f"{message}; nothing in it was run ({first})") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{path} is damaged, or no language model of Flair's ({reason})"
+        raise ModelFileError(f"{message}; nothing in it was run") from error
     if not isinstance(found, dict):
         raise ModelFileError(f"{path} holds {type(found).__name__}, no language model")
     return found
