@@ -7,5 +7,11 @@ from flairnb.embeddings.base import TokenEmbeddings as TokenEmbeddings
 from flairnb.embeddings.character import CharacterEmbeddings as CharacterEmbeddings
 from flairnb.embeddings.flair import FlairEmbeddings as FlairEmbeddings
 from flairnb.embeddings.flair import PooledFlairEmbeddings as PooledFlairEmbeddings
+from flairnb.embeddings.transformer import (
+    TransformerDocumentEmbeddings as TransformerDocumentEmbeddings,
+)
+from flairnb.embeddings.transformer import (
+    TransformerWordEmbeddings as TransformerWordEmbeddings,
+)
 from flairnb.embeddings.word import OneHotEmbeddings as OneHotEmbeddings
 from flairnb.embeddings.word import WordEmbeddings as WordEmbeddings
