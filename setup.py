@@ -15,6 +15,12 @@ def words(key: str) -> list[str]:
     return settings.get(key, "").split()
 
 
+extras = {
+    key.removeprefix("extra_").replace("_", "-"): words(key)
+    for key in settings
+    if key.startswith("extra_")
+}
+
 setup(
     name=settings["lib_name"],
     version=settings["version"],
@@ -32,7 +38,7 @@ setup(
     include_package_data=True,
     python_requires=f">={settings['min_python']}",
     install_requires=words("requirements"),
-    extras_require={"dev": words("dev_requirements")},
+    extras_require={"dev": words("dev_requirements"), **extras},
     entry_points={
         "console_scripts": words("console_scripts"),
         "nbdev": [f"{settings['lib_name']}={settings['lib_path']}._modidx:d"],

@@ -5,23 +5,64 @@
 # %% ../../nbs/13_embeddings.ipynb #imports
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
+import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from ..batches import Batch
+from ..assets import cache_root
+from ..batches import Batch, by_length
 from ..data.corpus import SentenceDataset, SentenceTable, checked_sentences
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
+from ..nn.layers import evaluating
+from ..saving import fingerprint
 
 # %% auto #0
-__all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'Embeddings', 'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings',
-           'TableMemory', 'WordNumbers', 'describe', 'build', 'StackedEmbeddings']
+__all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PRECISIONS', 'Stores', 'Embeddings',
+           'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings', 'TableMemory', 'WordNumbers', 'describe',
+           'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'free_memory', 'free_disk', 'choose_storage',
+           'store_vectors', 'drop_stores']
+
+# %% ../../nbs/13_embeddings.ipynb #stores
+class Stores:
+    "Vectors of whole tables; a copy of an embedding begins without any"
+
+    def __init__(self) -> None:
+        self.by_table: dict[int, tuple[SentenceTable, VectorStore]] = {}
+
+    def add(self, table: SentenceTable, store: VectorStore) -> None:
+        "Keep the vectors of a table"
+        self.by_table[id(table)] = (table, store)
+
+    def clear(self) -> None:
+        "Forget all of them"
+        self.by_table.clear()
+
+    def take(self, batch: Batch, device: torch.device) -> Tensor | None:
+        "Vectors of a batch, `None` if they are not all there"
+        if not self.by_table:
+            return None
+        table, store = self.by_table.get(id(batch.table), (None, None))
+        return store.take(batch, device) if table is batch.table and store else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stores:
+        return Stores()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stores, ()
 
 # %% ../../nbs/13_embeddings.ipynb #embeddings
 EMBEDDING_CLASSES: dict[str, type[Embeddings]] = {}  # what a model file may name
@@ -33,6 +74,11 @@ class Embeddings(nn.Module, ABC):
     embedding_type: ClassVar[str]  # `word-level` or `sentence-level`, as in Flair
     embedding_length: int  # d
     name: str  # Under which sentences keep the vectors
+    stores: Stores  # Vectors computed beforehand, see `store_vectors`
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stores = Stores()
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -56,6 +102,16 @@ class Embeddings(nn.Module, ABC):
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; most embeddings need not"
+
+    @property
+    def storable(self) -> bool:
+        "Whether vectors never change and take long, so that storing them pays"
+        return False
+
+    def vectors_of(self, batch: Batch) -> Tensor:
+        "What `forward` gives, taken from a store if there is one"
+        found = self.stores.take(batch, self.device)
+        return self(batch) if found is None else found
 
     def get_names(self) -> list[str]:
         "Names under which sentences keep the vectors"
@@ -242,7 +298,7 @@ class StackedEmbeddings(TokenEmbeddings):
 
     def forward(self, batch: Batch) -> Tensor:
         "Vectors of all parts, concatenated, (b, t, d)"
-        parts = [part(batch) for part in self.parts]
+        parts = [part.vectors_of(batch) for part in self.parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # (b, t, d)
 
     def learn_from(self, train: SentenceDataset) -> None:
@@ -273,3 +329,231 @@ class StackedEmbeddings(TokenEmbeddings):
         pieces = vectors.split(sizes, dim=-1)  # (b, t, d) of each part
         for name, piece in zip(self.get_names(), pieces, strict=True):
             self._store_as(name, sentences, piece)
+
+# %% ../../nbs/13_embeddings.ipynb #vector-store
+@dataclass
+class VectorStore:
+    "Packed vectors of some sentences of a table"
+
+    starts: np.ndarray  # First place of each sentence in the array, -1: not there, (n,)
+    array: Any  # numpy array, memory map, or tensor on a GPU, (places, d)
+    words: bool  # A vector for each token, else for each sentence
+
+    def take(self, batch: Batch, device: torch.device) -> Tensor | None:
+        "Vectors of a batch, zeros in the padding, `None` if one is not there"
+        starts = self.starts[batch.rows]
+        if (starts < 0).any():
+            return None
+        if not self.words:
+            return self._pick(starts).to(device)  # (b, d)
+        within = starts[:, None] + np.arange(batch.is_word.shape[1])
+        found = self._pick(within[batch.is_word])  # (words, d)
+        made = torch.zeros(*batch.is_word.shape, found.shape[-1], device=device)
+        mask = torch.from_numpy(batch.is_word).to(device)
+        made[mask] = found.to(device)
+        return made  # (b, t, d)
+
+    def _pick(self, places: np.ndarray) -> Tensor:
+        if isinstance(self.array, Tensor):
+            index = torch.from_numpy(places).to(self.array.device)
+            return self.array[index].float()
+        return torch.from_numpy(np.asarray(self.array[places], dtype=np.float32))
+
+# %% ../../nbs/13_embeddings.ipynb #storage-plan
+@dataclass(frozen=True)
+class StoragePlan:
+    "Vectors of one embedding for some sentences of one table"
+
+    part: Embeddings
+    table: SentenceTable
+    rows: np.ndarray  # Sentences, rising, (r,)
+    precision: str = "float32"  # Or `float16`
+
+    @property
+    def words(self) -> bool:
+        "Whether each token has a vector"
+        return self.part.embedding_type == "word-level"
+
+    @property
+    def counts(self) -> np.ndarray:
+        "Places of each sentence, (r,)"
+        lengths = self.table.offsets[self.rows + 1] - self.table.offsets[self.rows]
+        return lengths if self.words else np.ones_like(lengths)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        "Of the array, (places, d)"
+        return int(self.counts.sum()), self.part.embedding_length
+
+    @property
+    def size(self) -> int:
+        "Bytes"
+        return self.shape[0] * self.shape[1] * np.dtype(self.precision).itemsize
+
+    @property
+    def starts(self) -> np.ndarray:
+        "First place of each sentence of the table, -1 where it is left out, (n,)"
+        found = np.full(len(self.table), -1, dtype=np.int64)
+        found[self.rows] = np.cumsum(self.counts) - self.counts
+        return found
+
+    def key(self) -> str:
+        "Name for all that the vectors depend on, 64 hexadecimal digits"
+        weights = {
+            name: tensor.cpu() for name, tensor in self.part.state_dict().items()
+        }
+        texts = [json.dumps(describe(self.part), sort_keys=True), self.precision]
+        digest = hashlib.sha256(fingerprint(weights, *texts).encode())
+        strings, places = distinct_strings(self.table)
+        digest.update("\0".join(strings).encode("utf-8", "surrogatepass"))
+        documents = [self.table.breaks, self.table.files]
+        for column in (
+            places,
+            self.table.gaps,
+            self.table.offsets,
+            self.rows,
+            *documents,
+        ):
+            digest.update(
+                np.ascontiguousarray(column).tobytes() if column is not None else b"-"
+            )
+        return digest.hexdigest()
+
+    def fill(self, array: Any) -> None:
+        "Compute all vectors and write them to an array, (places, d)"
+        starts, lengths = (
+            self.starts,
+            self.table.offsets[self.rows + 1] - self.table.offsets[self.rows],
+        )
+        order = by_length(lengths, AT_ONCE)
+        quiet = not sys.stderr.isatty()
+        with evaluating(self.part):
+            for chosen in tqdm(
+                order, f"storing {self.part.name}", disable=quiet, leave=False
+            ):
+                rows = self.rows[chosen]
+                batch = Batch(self.table, rows, self.part.device)
+                found = self.part(batch)
+                if self.words:
+                    found = found[batch.mask]
+                    places = (
+                        starts[rows][:, None] + np.arange(batch.is_word.shape[1])
+                    )[batch.is_word]
+                else:
+                    places = starts[rows]
+                if isinstance(array, Tensor):
+                    array[torch.from_numpy(places).to(array.device)] = found.to(
+                        array.dtype
+                    )
+                else:
+                    array[places] = found.cpu().numpy().astype(array.dtype)
+
+# %% ../../nbs/13_embeddings.ipynb #choose-storage
+STORAGE_MODES = ("none", "cpu", "gpu", "disk", "auto")
+STORED_PRECISIONS = ("float32", "float16")
+
+
+def free_memory() -> int:
+    "Bytes of memory that are free, as far as the system tells"
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 32
+
+
+def free_disk(folder: Path) -> int:
+    "Bytes that are free where a folder is or will be"
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def choose_storage(
+    mode: str,  # One of `STORAGE_MODES`
+    size: int,  # Bytes that the vectors take
+    device: torch.device,  # Of the model
+    budget: int | None = None,  # Bytes for `auto`, by default half of those free
+) -> tuple[str, str]:  # Another mode than `auto`, and why
+    "Decide where vectors are kept; raises `ValueError` or `OSError` if they cannot"
+    taken = f"{size:,} bytes of vectors"
+    if mode == "gpu" and device.type == "cpu":
+        message = "embeddings_storage_mode='gpu' needs a model on a GPU, this one is on"
+        raise ValueError(f"{message} the CPU: take 'cpu', 'disk' or 'auto'")
+    if mode == "disk":
+        free = free_disk(cache_root())
+        if size > free:
+            message = f"embeddings_storage_mode='disk' needs {size:,} bytes in"
+            raise OSError(f"{message} {cache_root()}, where {free:,} are free")
+    if mode == "cpu" and size > free_memory():
+        return "none", f"{taken} do not fit into {free_memory():,} bytes of free memory"
+    if mode != "auto":
+        return mode, f"{taken}, as asked for"
+    rooms = {"cpu": free_memory(), "disk": free_disk(cache_root())}
+    if device.type == "cuda":
+        rooms = {"gpu": torch.cuda.mem_get_info(device)[0]} | rooms
+    for place, free in rooms.items():
+        room = free // 2 if budget is None else min(budget, free)
+        if size <= room:
+            return place, f"{taken}, {room:,} allowed there"
+    return "none", f"{taken} fit nowhere within the budget"
+
+# %% ../../nbs/13_embeddings.ipynb #store
+def _on_disk(plan: StoragePlan) -> Any:
+    "A mapped file with the vectors, computed unless it is there"
+    target = cache_root() / "vectors" / f"{plan.key()}.npy"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+        try:
+            made = np.lib.format.open_memmap(part, "w+", plan.precision, plan.shape)
+            plan.fill(made)
+            made.flush()
+            del made
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    return np.load(target, mmap_mode="r")
+
+
+def store_vectors(
+    model: nn.Module,  # With embeddings somewhere inside
+    splits: Sequence[SentenceDataset],  # Sentences whose vectors will be wanted
+    mode: str = "cpu",  # One of `STORAGE_MODES`
+    precision: str = "float32",  # Or `float16`: half the size, three digits
+    budget: int | None = None,  # Bytes that `auto` may use
+) -> list[str]:  # What was done, a line for each embedding
+    "Compute vectors that never change; raises as `choose_storage` does"
+    parts = [x for x in model.modules() if isinstance(x, Embeddings) and x.storable]
+    tables = {id(split.table): split.table for split in splits}
+    told = []
+    for part in parts:
+        plans = []
+        for key, table in tables.items():
+            rows = [split.rows for split in splits if id(split.table) == key]
+            plans.append(
+                StoragePlan(part, table, np.unique(np.concatenate(rows)), precision)
+            )
+        size = sum(plan.size for plan in plans)
+        chosen, why = choose_storage(mode, size, part.device, budget)
+        told.append(f"vectors of {part.name}: {chosen} ({why})")
+        for plan in plans if chosen != "none" else ():
+            if chosen == "disk":
+                array = _on_disk(plan)
+            elif chosen == "gpu":
+                kind = getattr(torch, precision)
+                array = torch.empty(plan.shape, dtype=kind, device=part.device)
+                plan.fill(array)
+            else:
+                array = np.empty(plan.shape, dtype=precision)
+                plan.fill(array)
+            part.stores.add(plan.table, VectorStore(plan.starts, array, plan.words))
+    return told
+
+
+def drop_stores(
+    model: nn.Module,  # With embeddings somewhere inside
+) -> None:
+    "Let stored vectors go"
+    for part in model.modules():
+        if isinstance(part, Embeddings):
+            part.stores.clear()

@@ -292,7 +292,7 @@ class FlairEmbeddings(TokenEmbeddings):
         return self.lm.is_forward_lm
 
     @property
-    def static_embeddings(self) -> bool:
+    def storable(self) -> bool:
         "Whether a sentence has the same vectors as long as the model lives"
         return not self.fine_tune
 

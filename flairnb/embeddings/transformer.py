@@ -543,7 +543,7 @@ class _TransformerParts(nn.Module):
         return self.encoder.model
 
     @property
-    def static_embeddings(self) -> bool:
+    def storable(self) -> bool:
         "Whether a sentence has the same vectors as long as the model lives"
         return not self.fine_tune
 
@@ -556,7 +556,7 @@ class _TransformerParts(nn.Module):
     def _context_of(self, count: int) -> np.ndarray:
         "Words of context on one side of each sentence, some of it dropped in training"
         sizes = np.full(count, self.context, dtype=np.int64)
-        if self.training and self.context and self.chosen["context_dropout"]:
+        if self.encoder.training and self.context and self.chosen["context_dropout"]:
             dropped = torch.rand(count) < self.chosen["context_dropout"]
             sizes[dropped.numpy()] = 0
         return sizes

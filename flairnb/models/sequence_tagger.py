@@ -713,7 +713,7 @@ class SequenceTagger(Model):
 
     def forward(self, batch: Batch) -> Tensor:
         "Scores of tags for a batch, (b, t, k)"
-        return self.layers(self.embeddings(batch), batch.token_counts)
+        return self.layers(self.embeddings.vectors_of(batch), batch.token_counts)
 
     def forward_loss(self, batch: Batch | Sequence[Sentence]) -> tuple[Tensor, int]:
         "Summed loss of a batch, and its number of tokens; sentences may be empty"

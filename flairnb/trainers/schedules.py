@@ -5,12 +5,48 @@
 # %% ../../nbs/24_schedules.ipynb #imports
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 # %% auto #0
-__all__ = ['is_better', 'is_best_model', 'AnnealOnPlateau']
+__all__ = ['Scheduler', 'Schedule', 'learning_rate_of', 'is_better', 'is_best_model', 'AnnealOnPlateau',
+           'LinearSchedulerWithWarmup', 'StepSchedule', 'step_schedule']
+
+# %% ../../nbs/24_schedules.ipynb #schedule
+class Schedule(Protocol):
+    "Changes the learning rates of an optimizer"
+
+    optimizer: Optimizer
+    bad_epochs: int  # Without progress so far
+
+    @property
+    def finished(self) -> bool:
+        "Whether the rate has become too small to go on"
+        ...
+
+    def step_done(self) -> None:
+        "Take note of a step"
+
+    def epoch_done(self, score: float, loss: float) -> bool:
+        "Take note of an epoch; tells whether the rate was lowered for its sake"
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        "All that changes, to go on later"
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Go on from where `state_dict` was taken"
+
+
+def learning_rate_of(
+    optimizer: Optimizer,
+) -> float:
+    "The highest rate among the optimizer's groups"
+    return max(group["lr"] for group in optimizer.param_groups)
 
 # %% ../../nbs/24_schedules.ipynb #is-better
 def is_better(
@@ -57,12 +93,15 @@ class AnnealOnPlateau:
     @property
     def learning_rate(self) -> float:
         "The highest rate among the optimizer's groups"
-        return max(group["lr"] for group in self.optimizer.param_groups)
+        return learning_rate_of(self.optimizer)
 
     @property
     def finished(self) -> bool:
         "Whether the rate has become too small to go on"
         return self.learning_rate < self.min_learning_rate
+
+    def step_done(self) -> None:
+        "The plateau looks at epochs only"
 
     def epoch_done(self, score: float, loss: float) -> bool:
         "Take note of an epoch; tells whether the rate was lowered"
@@ -85,3 +124,82 @@ class AnnealOnPlateau:
         "Go on from where `state_dict` was taken"
         self.bad_epochs, self.extra = state["bad_epochs"], state["extra"]
         self.best = None if state["best"] is None else tuple(state["best"])
+
+# %% ../../nbs/24_schedules.ipynb #linear
+class LinearSchedulerWithWarmup(LambdaLR):
+    "The rate rises to its full height, then falls to 0, both in a straight line"
+
+    def __init__(
+        self,
+        optimizer: Optimizer,  # Whose rates are changed
+        num_train_steps: int,  # Steps of the run
+        num_warmup_steps: int,  # How many of them the rate rises
+    ) -> None:
+        def share(step: int) -> float:
+            if step < num_warmup_steps:
+                return step / max(1, num_warmup_steps)
+            left = num_train_steps - step
+            return max(0.0, left / max(1, num_train_steps - num_warmup_steps))
+
+        super().__init__(optimizer, share)
+
+
+class StepSchedule:
+    "A scheduler of torch's that is told of every step"
+
+    def __init__(
+        self,
+        optimizer: Optimizer,  # Whose rates are changed
+        scheduler: LRScheduler,  # Made for this optimizer
+    ) -> None:
+        self.optimizer, self.scheduler, self.bad_epochs = optimizer, scheduler, 0
+        self.finished = False
+
+    def step_done(self) -> None:
+        "Change the rate for the next step"
+        self.scheduler.step()
+
+    def epoch_done(self, score: float, loss: float) -> bool:
+        "Scores do not matter here"
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        "All that changes, to go on later"
+        plain = (str, int, float, bool, type(None), list, dict)
+        state = self.scheduler.state_dict()
+        return {name: x for name, x in state.items() if isinstance(x, plain)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Go on from where `state_dict` was taken"
+        kept = {name: x for name, x in state.items() if name != "lr_lambdas"}
+        vars(self.scheduler).update(kept)
+
+# %% ../../nbs/24_schedules.ipynb #make-schedule
+Scheduler = type | Callable[[Optimizer, int], LRScheduler]
+
+
+def step_schedule(
+    optimizer: Optimizer,  # Whose rates are changed
+    scheduler: Scheduler,  # A class below, or a function of optimizer and steps
+    sentences: int,  # In an epoch
+    batch_size: int,  # Sentences of a step
+    epochs: int,  # In all
+    warmup_fraction: float = 0.1,  # Share of the steps that a linear rate rises
+) -> StepSchedule:
+    "A schedule for steps; raises `TypeError` for a class that is not known"
+    total = -(-sentences // batch_size) * epochs
+    if scheduler is OneCycleLR:
+        rates = [group["lr"] for group in optimizer.param_groups]
+        steps = (sentences // batch_size + 1) * epochs  # as Flair counts them
+        options = {"pct_start": 0.0, "cycle_momentum": False}
+        made: LRScheduler = OneCycleLR(optimizer, rates, steps, **options)
+    elif scheduler is LinearSchedulerWithWarmup:
+        warmup = int(warmup_fraction * total)
+        made = LinearSchedulerWithWarmup(optimizer, total, warmup)
+    elif isinstance(scheduler, type):
+        message = f"scheduler {scheduler.__name__} is not known: take AnnealOnPlateau,"
+        hint = "or a function of optimizer and number of steps that makes a scheduler"
+        raise TypeError(f"{message} OneCycleLR, LinearSchedulerWithWarmup, {hint}")
+    else:
+        made = scheduler(optimizer, total)
+    return StepSchedule(optimizer, made)

@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from ..batches import Batch, epoch_order, iterate, plain_order
 from ..data.corpus import Corpus, SentenceDataset, sample, union
 from ..data.labels import Dictionary
+from flairnb.embeddings.base import (
+    STORAGE_MODES,
+    STORED_PRECISIONS,
+    drop_stores,
+    store_vectors,
+)
 from ..evaluation import Result, check_metric
 from ..foundation import current_seed, set_seed
 from ..models.model import Model
@@ -33,12 +39,19 @@ from flairnb.trainers.history import (
     progress,
     result_columns,
 )
-from .schedules import AnnealOnPlateau, is_best_model
+from flairnb.trainers.schedules import (
+    AnnealOnPlateau,
+    LinearSchedulerWithWarmup,
+    Schedule,
+    is_best_model,
+    learning_rate_of,
+    step_schedule,
+)
 
 # %% auto #0
 __all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'Settings', 'training_data',
            'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample', 'measured_splits', 'measure',
-           'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run', 'ModelTrainer']
+           'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run', 'ModelTrainer']
 
 # %% ../../nbs/27_trainer.ipynb #train-step
 MAX_GRADIENT_NORM = 5.0
@@ -134,6 +147,10 @@ class Settings:
     max_epochs: int = 100
     optimizer: type[Optimizer] = SGD
     optimizer_arguments: dict[str, Any] = field(default_factory=dict)
+    scheduler: Any = AnnealOnPlateau
+    warmup_fraction: float = 0.1
+    decoder_learning_rate: float | None = None
+    decay_biases_and_norms: bool = False
     anneal_factor: float = 0.5
     patience: int = 3
     initial_extra_patience: int = 0
@@ -148,6 +165,8 @@ class Settings:
     exclude_labels: tuple[str, ...] = ()
     shuffle: bool = True
     embeddings_storage_mode: str = "cpu"
+    embeddings_storage_precision: str = "float32"
+    embeddings_storage_budget: int | None = None
     save_final_model: bool = True
     save_model_each_k_epochs: int = 0
     create_file_logs: bool = True
@@ -162,10 +181,15 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is at least 1, not {value}")
-        if self.embeddings_storage_mode not in ("none", "cpu", "gpu"):
-            value = self.embeddings_storage_mode
-            message = "embeddings_storage_mode is 'none', 'cpu' or 'gpu'"
-            raise ValueError(f"{message}, not {value!r}")
+        choices = {
+            "embeddings_storage_mode": STORAGE_MODES,
+            "embeddings_storage_precision": STORED_PRECISIONS,
+        }
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if value not in known:
+                message = f"{name} is one of {', '.join(map(repr, known))}"
+                raise ValueError(f"{message}, not {value!r}")
 
     def as_card(self) -> dict[str, Any]:
         "The settings as plain values, for the model card"
@@ -173,6 +197,7 @@ class Settings:
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         found |= {
             "optimizer": self.optimizer.__name__,
+            "scheduler": getattr(self.scheduler, "__name__", repr(self.scheduler)),
             "base_path": self.base_path.name,
         }
         return {k: v if isinstance(v, plain) else repr(v) for k, v in found.items()}
@@ -238,7 +263,7 @@ def batches_of(train: SentenceDataset, settings: Settings, epoch: int) -> list[A
 
 def train_epoch(
     model: Model,  # What is trained
-    optimizer: Optimizer,  # Moves the weights
+    schedule: Schedule,  # Its optimizer moves the weights
     train: SentenceDataset,  # What it learns from
     settings: Settings,  # Of the run
     epoch: int,  # Which one, counted from 1
@@ -254,7 +279,8 @@ def train_epoch(
     batches = zip(bar, iterate(train, order, model.device), strict=True)
     for number, (_, batch) in enumerate(batches, start=1):
         try:
-            meter.add(*step(model, optimizer, batch))
+            meter.add(*step(model, schedule.optimizer, batch))
+            schedule.step_done()
             if number % every == 0:
                 speed = f"{meter.speed():.0f} tokens/s"
                 bar.set_postfix_str(f"loss {meter.mean():.4f}, {speed}")
@@ -310,15 +336,46 @@ def measure(
     )
 
 # %% ../../nbs/27_trainer.ipynb #run-parts
+def weight_groups(
+    model: nn.Module,  # What is trained
+    settings: Settings,  # Rates, and what decays
+) -> list[dict[str, Any]]:  # For an optimizer
+    "Weights by learning rate, and by whether they decay: biases and norms do not"
+    default = inspect.signature(settings.optimizer).parameters.get("weight_decay")
+    decay = 0.0 if default is None else default.default
+    decay = settings.optimizer_arguments.get("weight_decay", decay)
+    apart = bool(decay) and not settings.decay_biases_and_norms
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            own = settings.decoder_learning_rate
+            head = own is not None and "embeddings" not in name.split(".")
+            rate = own if own is not None and head else settings.learning_rate
+            groups.setdefault((rate, apart and weight.ndim < 2), []).append(weight)
+    still = {"weight_decay": 0.0}
+    return [
+        {"params": weights, "lr": rate} | (still if kept else {})
+        for (rate, kept), weights in groups.items()
+    ]
+
+
 def build_optimizer(model: Model, settings: Settings) -> Optimizer:
     "The optimizer that the settings ask for, over all weights that are trained"
-    trained = [p for p in model.parameters() if p.requires_grad]
     arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
-    return settings.optimizer(trained, **arguments)
+    groups = weight_groups(model, settings)
+    if not groups:
+        raise ValueError("the model has no weights to train: all are fixed")
+    return settings.optimizer(groups, **arguments)
 
 
-def build_schedule(optimizer: Optimizer, settings: Settings) -> AnnealOnPlateau:
-    "The schedule that the settings ask for"
+def build_schedule(
+    optimizer: Optimizer, settings: Settings, sentences: int
+) -> Schedule:
+    "The schedule that the settings ask for, over so many sentences an epoch"
+    if settings.scheduler is not AnnealOnPlateau:
+        sizes = (sentences, settings.mini_batch_size, settings.max_epochs)
+        warmup = settings.warmup_fraction
+        return step_schedule(optimizer, settings.scheduler, *sizes, warmup)
     return AnnealOnPlateau(
         optimizer,
         settings.anneal_factor,
@@ -368,7 +425,8 @@ class Run:
         model.learn_from(self.splits["train"])
         model.prepare(list(tables.values()))
         self.optimizer = build_optimizer(model, settings)
-        self.schedule = build_schedule(self.optimizer, settings)
+        size = len(self.splits["train"])
+        self.schedule = build_schedule(self.optimizer, settings, size)
         self.measured = measured_splits(self.splits, settings)
         files = RunFiles(settings)
         self.log, self.history, self.weights = files.log, files.history, files.weights
@@ -382,6 +440,7 @@ class Run:
             introduce(self.log, self.model, self.splits, self.settings)
             for warning in self.warnings:
                 self.log.say(warning, warn=True)
+            self._store_vectors()
             try:
                 self._epochs()
             except KeyboardInterrupt:
@@ -395,18 +454,28 @@ class Run:
             self.log.note(f"Training failed: {type(error).__name__}: {error}")
             raise
         finally:
+            drop_stores(self.model)
             self.log.close()
+
+    def _store_vectors(self) -> None:
+        "Compute what never changes, for all splits that are read"
+        settings, splits = self.settings, list(self.splits.values())
+        precision = settings.embeddings_storage_precision
+        how = (settings.embeddings_storage_mode, precision)
+        budget = settings.embeddings_storage_budget
+        for line in store_vectors(self.model, splits, *how, budget):
+            self.log.say(line)
 
     def _epochs(self) -> None:
         for epoch in range(1, self.settings.max_epochs + 1):
             if self.schedule.finished:
-                rate = self.schedule.learning_rate
+                rate = learning_rate_of(self.optimizer)
                 self.stop_reason = f"the learning rate {rate:g} is too small to go on"
                 break
             self._epoch(epoch)
 
     def _epoch(self, epoch: int) -> None:
-        rate = self.schedule.learning_rate
+        rate = learning_rate_of(self.optimizer)
         row: dict[str, Any] = {"EPOCH": epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
         row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": rate}
 
@@ -414,7 +483,7 @@ class Run:
             self._report(epoch, number, batches, meter)
 
         train, settings = self.splits["train"], self.settings
-        parts = (self.model, self.optimizer, train, settings, epoch, report)
+        parts = (self.model, self.schedule, train, settings, epoch, report)
         loss = row["TRAIN_LOSS"] = train_epoch(*parts)
         self.log.say(f"EPOCH {epoch} done: loss {loss:.4f} - lr {rate:g}")
         results = {}
@@ -435,10 +504,11 @@ class Run:
         self.history.add(row)
         note = f"bad epochs: {row['BAD_EPOCHS']}"
         if lowered:
-            note += f", learning rate lowered to {self.schedule.learning_rate:g}"
+            note += f", learning rate lowered to {learning_rate_of(self.optimizer):g}"
         if dev:
             self.dev_scores.append(score)
-            if is_best_model(score, against, self.best):
+            keep = not self.settings.use_final_model_for_eval
+            if keep and is_best_model(score, against, self.best):
                 self.best, note = (score, against), f"{note}, best model so far"
                 self._write_card(epoch)
                 self.model.save(self.folder / "best-model.pt")
@@ -449,7 +519,7 @@ class Run:
 
     def _report(self, epoch: int, number: int, batches: int, meter: LossMeter) -> None:
         where = f"epoch {epoch} - iter {number}/{batches} - loss {meter.mean():.8f}"
-        speed, rate = meter.speed(), self.schedule.learning_rate
+        speed, rate = meter.speed(), learning_rate_of(self.optimizer)
         self.log.note(f"{where} - tokens/sec: {speed:.2f} - lr: {rate:g}")
         if self.weights is not None:
             self.weights.write((epoch - 1) * batches + number, self.model)
@@ -457,7 +527,7 @@ class Run:
     def _results(self) -> dict[str, Any]:
         "Test the best model, which stays in memory, and collect the histories"
         best, test, score = self.folder / "best-model.pt", self.splits.get("test"), 0.0
-        if self.best is not None and not self.settings.use_final_model_for_eval:
+        if self.best is not None:
             self.model.load_state_dict(read_model_file(best).tensors)
             self.log.say("The best model is tested")
         if test is not None:
@@ -498,6 +568,10 @@ class ModelTrainer:
         mini_batch_chunk_size: int | None = None,  # ... in memory at once
         max_epochs: int = 100,  # Passes over train, at most
         optimizer: type[Optimizer] | None = None,  # Its class, by default SGD
+        scheduler: Any = AnnealOnPlateau,  # `OneCycleLR`, `LinearSchedulerWithWarmup`
+        warmup_fraction: float = 0.1,  # Share of the steps that a linear rate rises
+        decoder_learning_rate: float | None = None,  # For all but embeddings
+        decay_biases_and_norms: bool = False,  # Let `weight_decay` work on them too
         anneal_factor: float = 0.5,  # What the learning rate is multiplied by
         patience: int = 3,  # Epochs without progress before that
         initial_extra_patience: int = 0,  # More of them, before the first time
@@ -511,7 +585,9 @@ class ModelTrainer:
         gold_label_dictionary_for_eval: Dictionary | None = None,
         exclude_labels: Sequence[str] = (),  # Gold labels left out of evaluations
         shuffle: bool = True,  # Another order each epoch, of batches of like length
-        embeddings_storage_mode: str = "cpu",  # Where stored embeddings are kept
+        embeddings_storage_mode: str = "cpu",  # `none`, `cpu`, `gpu`, `disk`, `auto`
+        embeddings_storage_precision: str = "float32",  # Or `float16`
+        embeddings_storage_budget: int | None = None,  # Bytes that `auto` may use
         save_final_model: bool = True,  # Write `final-model.pt` at the end
         save_model_each_k_epochs: int = 0,  # Write `model_epoch_<n>.pt`
         create_file_logs: bool = True,  # Write `training.log`
@@ -532,3 +608,19 @@ class ModelTrainer:
         if seed is not None:
             set_seed(seed)
         return Run(self.model, self.corpus, Settings(**given)).go()
+
+    def fine_tune(
+        self,
+        base_path: str | Path,  # Folder for models, logs and predictions
+        learning_rate: float = 5e-5,  # At its highest
+        max_epochs: int = 10,  # Passes over train
+        mini_batch_size: int = 4,  # Sentences in a step
+        optimizer: type[Optimizer] = AdamW,  # Its class
+        scheduler: Any = LinearSchedulerWithWarmup,  # Rises, then falls to 0
+        embeddings_storage_mode: str = "none",  # Nothing stays the same
+        use_final_model_for_eval: bool = True,  # Test the last model, not the best
+        **others: Any,  # As for `train`
+    ) -> dict[str, Any]:  # As from `train`
+        "Train with the settings that suit transformers"
+        given = {k: v for k, v in locals().items() if k not in ("self", "others")}
+        return self.train(**given, **others)
