@@ -22,11 +22,11 @@ from flairnb.foundation import set_seed, sha256_of
 from flairnb.models.language_model import LanguageModel
 from flairnb.trainers.language_model_trainer import LanguageModelTrainer, TextCorpus
 
-HIDDEN, VECTOR, EPOCHS = 640, 64, 6
+HIDDEN, VECTOR, EPOCHS = 512, 64, 5
 OPTIONS = {
     "sequence_length": 128,
     "learning_rate": 0.003,
-    "mini_batch_size": 48,
+    "mini_batch_size": 32,
     "clip": 0.25,
     "max_epochs": EPOCHS,
     "linear_decay": True,
