@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -49,6 +50,7 @@ from flairnb.nn.layers import (
     WordDropout,
     copy_torch_weights,
     evaluating,
+    side_by_side,
 )
 
 # %% auto #0
@@ -787,12 +789,27 @@ class SequenceTagger(Model):
         losses: list[tuple[Any, int]] | None,
     ) -> Iterator[Computed]:
         "Batches with their emissions; losses are added to the list, if there is one"
-        for batch, objects in batches:
-            batch = self._here(batch)
-            emissions = self(batch)
+        for batch, objects, emissions in self._emissions(batches):
             if losses is not None:
                 losses.append(self._loss(emissions, batch, self.label_type))
             yield batch, objects, emissions
+
+    def _emissions(
+        self, batches: Iterable[tuple[Batch, Sequence[Sentence]]]
+    ) -> Iterator[Computed]:
+        "Run the layers on the batches: on a CPU several at a time, each on one core"
+        places: deque[tuple[Batch, Sequence[Sentence]]] = deque()
+
+        def vectors() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch, objects in batches:
+                batch = self._here(batch)
+                places.append((batch, objects))
+                yield self.embeddings.vectors_of(batch), batch.token_counts
+
+        cores = None if self.device.type == "cpu" else 1
+        run = side_by_side(lambda given: self.layers(*given), vectors(), cores)
+        for emissions in run:
+            yield *places.popleft(), emissions
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"
@@ -843,8 +860,8 @@ class SequenceTagger(Model):
         predicted = np.zeros(len(table.words), dtype=np.int64)
         filled = [places[dataset.lengths[places] > 0] for places in order]
         filled = [places for places in filled if len(places)]
-        for batch in iterate(dataset, filled, self.device):
-            emissions = self(batch)
+        batches = ((batch, ()) for batch in iterate(dataset, filled, self.device))
+        for batch, _, emissions in self._emissions(batches):
             loss, count = self._loss(emissions, batch, layer)
             total, size = total + float(loss), size + count
             tags = self._best_tags(emissions, batch.token_counts).cpu().numpy()
