@@ -260,9 +260,60 @@ def pickles(source: str) -> list[str]:
     return found
 
 
+CAREFUL = "models/language_model.py"  # reads Flair's files, and runs nothing of them
+
+
+def careless(source: str) -> list[str]:
+    "What a reader does with pickles beyond `pickle.Unpickler` with its own `find_class`"
+    tree = ast.parse(source)
+    found = [name for name in pickles(source) if name not in ("pickle", "torch.load")]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [
+                f"{x.name} as {x.asname}" for x in node.names if x.asname == "pickle"
+            ]
+        elif isinstance(node, ast.ImportFrom) and node.module in ("pickle", "torch"):
+            found += [x.name for x in node.names if x.name not in ("Tensor", "nn")]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
+            if node.attr not in ("Unpickler", "UnpicklingError"):
+                found.append(f"pickle.{node.attr}")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            named = {one.arg: ast.unparse(one.value) for one in node.keywords}
+            if named.get("pickle_module", "pickle") == "pickle":
+                found.append("torch.load")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pickle.Unpickler":
+            found.append("pickle.Unpickler()")
+        elif isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base) for base in node.bases]
+            methods = [x.name for x in node.body if isinstance(x, ast.FunctionDef)]
+            if "pickle.Unpickler" in bases and "find_class" not in methods:
+                found.append(f"{node.name} without find_class")
+    return found
+
+
 @modular
 def test_no_pickle_is_read_or_written(path):
-    assert pickles(path.read_text(encoding="utf-8")) == []
+    source = path.read_text(encoding="utf-8")
+    is_careful = path.relative_to(PACKAGE).as_posix() == CAREFUL
+    assert (careless(source) if is_careful else pickles(source)) == []
+
+
+def test_a_careless_reader_is_seen():
+    careful = """
+import pickle
+class A(pickle.Unpickler):
+    def find_class(self, module, name): raise pickle.UnpicklingError
+torch.load(path, "cpu", pickle_module=careful)
+"""
+    assert careless(careful) == []
+    for line in (
+        "pickle.load(f)", "pickle.loads(b)", "pickle.dump(x, f)", "pickle.Pickler(f)",
+        "pickle.Unpickler(f).load()", "torch.load(f)", "torch.save(x, f)",
+        "torch.load(f, pickle_module=pickle)", "from pickle import loads",
+        "from torch import load", "import dill as pickle", "import joblib",
+        "class B(pickle.Unpickler): ...", "np.load(f, allow_pickle=True)",
+    ):  # fmt: skip
+        assert careless(careful + line), line
 
 
 def test_a_pickle_is_seen():
@@ -339,23 +390,69 @@ def pins(python: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_requirement_has_a_constraint_that_it_allows(python):
     held = pins(python)
-    for one in required("requirements") + required("dev_requirements"):
+    for one in required("requirements") + required("dev_requirements") + extras():
         assert plain(one.name) in held, f"constraints.txt lacks {one.name}"
         assert one.specifier.contains(held[plain(one.name)]), (
             f"{one}: {held[plain(one.name)]}"
         )
 
 
-def test_what_is_required_is_what_is_imported():
+IMPORTED_AS = {"scikit-learn": "sklearn"}  # where it is not the name of the package
+
+
+def extras() -> list[Requirement]:
+    "What is installed only by those who ask"
+    keys = [key for key in settings() if key.startswith("extra_")]
+    return [one for key in keys for one in required(key)]
+
+
+def import_name(one: Requirement) -> str:
+    return IMPORTED_AS.get(plain(one.name), plain(one.name).replace("-", "_"))
+
+
+def imports(nodes: Any) -> set[str]:
+    "Packages that these nodes of a syntax tree import, those of flairnb's own aside"
     found = set()
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                found.add((node.module or "").split(".")[0])
-    found -= {*sys.stdlib_module_names, "flairnb"}
-    assert found == {plain(one.name) for one in required("requirements")}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found - {*sys.stdlib_module_names, "flairnb"}
+
+
+def at_once(tree: ast.AST) -> Any:
+    "Nodes that run when a module is imported: those outside functions"
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from at_once(node)
+
+
+def test_what_is_required_is_what_is_imported():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES]
+    always = {import_name(one) for one in required("requirements")}
+    by_choice = {import_name(one) for one in extras()}
+    assert not always & by_choice
+    assert (
+        set().union(*(imports(ast.walk(tree)) for tree in trees)) == always | by_choice
+    )
+    assert set().union(*(imports(at_once(tree)) for tree in trees)) <= always
+
+
+def test_an_import_outside_functions_is_seen():
+    source = """
+def f():
+    import a
+class B:
+    import b
+    def g(self): from c import x
+try:
+    from d.e import y
+except ImportError: ...
+"""
+    assert imports(at_once(ast.parse(source))) == {"b", "d"}
+    assert imports(ast.walk(ast.parse(source))) == {"a", "b", "c", "d"}
 
 
 def test_the_version_is_the_same_everywhere():
