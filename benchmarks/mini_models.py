@@ -3,8 +3,8 @@
     python benchmarks/mini_models.py forward  --text FOLDER --out FOLDER
     python benchmarks/mini_models.py backward --text FOLDER --out FOLDER
 
-FOLDER of the text has Flair's layout: `train/*.txt`, `valid.txt`, `test.txt`. A run that
-was stopped goes on from its checkpoint.
+FOLDER of the text has Flair's layout: `train/*.txt`, `valid.txt`, `test.txt`. A run
+that was stopped goes on from its checkpoint.
 """
 
 from __future__ import annotations
