@@ -572,7 +572,7 @@ def test_unknown_arguments_are_refused_by_name(tmp_path, wrong, near):
         ({"mini_batch_size": 0}, "mini_batch_size"),
         ({"mini_batch_chunk_size": 0}, "mini_batch_chunk_size"),
         ({"anneal_factor": 1.5}, "anneal_factor"),
-        ({"embeddings_storage_mode": "disk"}, "embeddings_storage_mode"),
+        ({"embeddings_storage_mode": "floppy"}, "embeddings_storage_mode"),
         ({"learning_rate": -1.0}, "learning rate"),
         ({"momentum": -1.0}, "momentum"),
     ],
