@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from flairnb.datasets import (
+    CONLL_03,
     SAMPLE_ENGLISH,
     UD_ENGLISH,
     UD_GERMAN,
@@ -20,6 +23,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "corpora"
 real = pytest.mark.skipif(
     not SHARED.is_dir(), reason="no shared/corpora beside the checkout"
 )
+CONLL_FILES = {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
 STAND_IN = "corpora/ud_german/de_gsd-ud-train.conllu"
 
 
@@ -109,6 +113,166 @@ def test_wikigold():
         "ORG",
         "MISC",
     }
+
+
+def wikigold_documents():
+    "Documents of sentences of words and tags, read by hand"
+    text = (SHARED / "wikigold" / "wikigold.conll.txt").read_text(encoding="utf-8")
+    documents = []
+    for block in text.split("\n\n"):
+        lines = [line.split(" ") for line in block.split("\n") if line]
+        words = [line for line in lines if line[0] != "-DOCSTART-"]
+        if words:
+            documents[-1:] or documents.append([])
+            documents[-1].append(words)
+        if len(words) < len(lines):
+            documents.append([])
+    return [document for document in documents if document]
+
+
+def write_conll_03(folder, names=CONLL_FILES, sentences=None):
+    "Wikigold in the layout of CoNLL 2003: of ten documents, one is dev, one is test"
+    folder.mkdir(parents=True)
+    every = wikigold_documents()
+    shares = {"dev": every[1::10], "test": every[2::10]}
+    shares["train"] = [d for n, d in enumerate(every) if n % 10 not in (1, 2)]
+    for split, documents in shares.items():
+        left = sentences
+        with open(folder / names[split], "w", encoding="utf-8") as file:
+            for document in documents:
+                print("-DOCSTART- -X- O O", end="\n\n", file=file)
+                for words in document[:left]:
+                    for word, tag in words:
+                        print(
+                            word, "NNP" if tag != "O" else "X", "I-NP", tag, file=file
+                        )
+                    print(file=file)
+                left = left and left - len(document[:left])
+                if left == 0:
+                    break
+    return shares
+
+
+def runs(words):
+    "Spans of equal tags, as IOB1 without B- spells them"
+    place, found = 0, []
+    for tag, run in groupby(tag for _, tag in words):
+        size = len(list(run))
+        if tag != "O":
+            found.append((place, place + size, tag[2:]))
+        place += size
+    return found
+
+
+def check_conll_03(corpus, shares):
+    for name, split in corpus.splits().items():
+        wanted = [words for document in shares[name] for words in document]
+        assert len(split) == len(wanted)
+        for sentence, words in zip(split, wanted, strict=True):
+            assert [token.text for token in sentence] == [word for word, _ in words]
+            spans = [
+                (
+                    span.tokens[0].idx - 1,
+                    span.tokens[-1].idx,
+                    span.get_label("ner").value,
+                )
+                for span in sentence.get_spans("ner")
+            ]
+            assert spans == runs(words)
+    assert len(corpus.train.table.breaks) == sum(map(len, shares.values()))
+
+
+@real
+def test_conll_03_from_a_mirror(mirror):
+    shares = write_conll_03(mirror / "corpora" / "conll_03")
+    corpus = CONLL_03()
+    check_conll_03(corpus, shares)
+    assert sum(map(len, corpus.splits().values())) == 1696
+    labels = corpus.make_label_dictionary("ner", add_unk=False)
+    assert set(labels.get_items()) == {"PER", "LOC", "ORG", "MISC"}
+    assert len(corpus.make_label_dictionary("pos")) == 2
+    assert corpus.train[0].get_spans("np")[0].text == corpus.train[0].text
+    assert corpus.name == "conll_03"
+
+
+@real
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.txt", "valid.txt", "test.txt"),
+        ("eng.train.txt", "eng.testa.txt", "eng.testb.txt"),
+        ("eng.train", "dev.txt", "eng.testb"),
+    ],
+)
+def test_conll_03_where_flair_keeps_it_and_under_other_names(tmp_path, names):
+    named = dict(zip(CONLL_FILES, names, strict=True))
+    shares = write_conll_03(tmp_path / "cache" / "datasets" / "conll_03", named)
+    check_conll_03(CONLL_03(), shares)
+
+
+@real
+def test_conll_03_of_the_user_goes_before_the_mirror(mirror, tmp_path):
+    write_conll_03(mirror / "corpora" / "conll_03", sentences=3)
+    write_conll_03(tmp_path / "mine" / "conll_03", sentences=5)
+    sizes = [
+        [*map(len, c.splits().values())]
+        for c in (CONLL_03(), CONLL_03(tmp_path / "mine"))
+    ]
+    assert sizes == [[3, 3, 3], [5, 5, 5]]
+    shutil.rmtree(tmp_path / "mine" / "conll_03")
+    assert len(CONLL_03(base_path=tmp_path / "mine").train) == 3
+
+
+def write_news(folder, tags, separator=" ", skip=()):
+    "The same few words in each file, with these tags"
+    folder.mkdir(parents=True)
+    words = ["Ada", "saw", "New", "York", "Rome", "#", "today"]
+    for split, name in CONLL_FILES.items():
+        lines = ["-DOCSTART- -X- -X- O", ""]
+        for word, tag in zip(words, tags.split(), strict=True):
+            lines.append(separator.join([word, "NNP", "I-NP", tag]))
+        if split not in skip:
+            (folder / name).write_text("\n".join([*lines, "", ""]))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "I-PER O I-LOC I-LOC B-LOC O O",  # IOB1, as the files were published
+        "B-PER O B-LOC I-LOC B-LOC O O",
+        "S-PER O B-LOC E-LOC S-LOC O O",
+    ],
+)
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_conll_03_in_every_way_of_writing_tags(tmp_path, tags, separator):
+    write_news(tmp_path / "conll_03", tags, separator)
+    for split in CONLL_03(base_path=tmp_path).splits().values():
+        (sentence,) = split
+        assert len(sentence) == 7
+        spans = [(s.text, s.get_label("ner").value) for s in sentence.get_spans("ner")]
+        assert spans == [("Ada", "PER"), ("New York", "LOC"), ("Rome", "LOC")]
+
+
+def test_conll_03_with_other_columns(tmp_path):
+    write_news(tmp_path / "conll_03", "O " * 7)
+    corpus = CONLL_03(tmp_path, column_format={0: "text", 1: "upos"})
+    assert corpus.dev[0][3].get_label("upos").value == "NNP"
+    with pytest.raises(TypeError, match="column_formt"):
+        CONLL_03(tmp_path, column_formt={0: "text", 1: "upos"})
+
+
+def test_without_its_files_conll_03_says_which_and_where(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        CONLL_03()
+    parts = [*CONLL_FILES.values(), "valid.txt", "clips.uantwerpen.be/conll2003"]
+    parts += [str(tmp_path / "cache" / "datasets" / "conll_03"), "corpora/conll_03"]
+    assert all(part in str(caught.value) for part in [*parts, "FLAIRNB_MIRRORS"])
+    write_news(tmp_path / "mine" / "conll_03", "O " * 7, skip=["dev"])
+    with pytest.raises(FileNotFoundError) as caught:
+        CONLL_03(base_path=tmp_path / "mine")
+    assert "dev: eng.testa" in str(caught.value)
+    assert "eng.train" not in str(caught.value)
+    assert str(tmp_path / "mine" / "conll_03") in str(caught.value)
 
 
 @real

@@ -1,5 +1,6 @@
 """Corpora: readers of files, and corpora by name."""
 
+from flairnb.datasets.catalogue import CONLL_03 as CONLL_03
 from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
 from flairnb.datasets.catalogue import UD_ENGLISH as UD_ENGLISH
 from flairnb.datasets.catalogue import UD_GERMAN as UD_GERMAN

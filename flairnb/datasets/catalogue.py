@@ -11,13 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..assets import Asset, fetch
+from ..assets import Asset, AssetError, cache_root, fetch
 from .columns import ColumnCorpus, UniversalDependenciesCorpus
 from ..foundation import logger
 
 # %% auto #0
-__all__ = ['CATALOGUE', 'CatalogueEntry', 'release', 'at_revision', 'files_of', 'CataloguedTreebank', 'CataloguedColumns',
-           'UD_ENGLISH', 'UD_GERMAN', 'WNUT_17', 'SAMPLE_ENGLISH']
+__all__ = ['CATALOGUE', 'CatalogueEntry', 'release', 'corpora_of', 'own_file', 'at_revision', 'from_mirrors', 'how_to_bring',
+           'files_of', 'CataloguedTreebank', 'CataloguedColumns', 'UD_ENGLISH', 'UD_GERMAN', 'WNUT_17', 'CONLL_03',
+           'SAMPLE_ENGLISH']
 
 # %% ../../nbs/08_catalogue.ipynb #entry
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class CatalogueEntry:
     options: dict[str, Any] = field(
         default_factory=dict
     )  # Other settings of the reader
+    source: str = ""  # Where users get the files, if nobody may hand them on
+    other_names: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # Under which names a split's file is known, too
+
+    def names(self, split: str) -> tuple[str, ...]:
+        "What the file of a split may be called, the usual name first"
+        usual = self.files[split].name.rpartition("/")[2]
+        return (usual, *self.other_names.get(split, ()))
 
     @property
     def folder(self) -> str:
@@ -131,6 +141,24 @@ _WNUT_17 = release(
     ),
 )
 
+# %% ../../nbs/08_catalogue.ipynb #catalogue-conll
+_CONLL_03 = release(
+    "conll_03",
+    (),
+    "for research, from Reuters by way of NIST",
+    train=("eng.train", None, None),
+    dev=("eng.testa", None, None),
+    test=("eng.testb", None, None),
+)
+_CONLL_NAMES = {
+    "train": ("eng.train.txt", "train.txt", "train.conll"),
+    "dev": (
+        *("eng.testa.txt", "testa.txt", "valid.txt", "valid.conll"),
+        *("dev.txt", "dev.conll"),
+    ),
+    "test": ("eng.testb.txt", "testb.txt", "test.txt", "test.conll"),
+}
+
 # %% ../../nbs/08_catalogue.ipynb #catalogue-table
 _ROWS = [
     CatalogueEntry("UD_ENGLISH", _TREEBANK, "English", _BY_SA, _UD_ENGLISH, _EWT),
@@ -145,6 +173,17 @@ _ROWS = [
         options={"column_delimiter": "\t"},
     ),
     CatalogueEntry(
+        "CONLL_03",
+        "named entities, part of speech, phrases",
+        "English",
+        "for research, ask NIST",
+        _CONLL_03,
+        columns={0: "text", 1: "pos", 2: "np", 3: "ner"},
+        options={"document_separator_token": "-DOCSTART-", "comment_symbol": None},
+        source="https://www.clips.uantwerpen.be/conll2003/ner/",
+        other_names=_CONLL_NAMES,
+    ),
+    CatalogueEntry(
         "SAMPLE_ENGLISH",
         "part of speech, named entities",
         "English",
@@ -156,6 +195,28 @@ _ROWS = [
 CATALOGUE = {row.name: row for row in _ROWS}
 
 # %% ../../nbs/08_catalogue.ipynb #locate
+def corpora_of(
+    entry: CatalogueEntry,  # A corpus
+    base_path: str | Path | None = None,  # A folder of corpora
+) -> Path | None:  # The folder of corpora to look in first, if there is one
+    "Where users keep corpora of this kind"
+    if base_path is None:
+        return cache_root() / "datasets" if entry.source else None
+    return Path(base_path).absolute()
+
+
+def own_file(
+    entry: CatalogueEntry,  # A corpus
+    split: str,  # One of its splits
+    corpora: Path | None,  # A folder of corpora
+) -> Path | None:  # Its file, if it is there under one of its names
+    "Look for a file where the user keeps corpora"
+    if corpora is None:
+        return None
+    paths = [corpora / entry.folder / name for name in entry.names(split)]
+    return next((path for path in paths if path.is_file()), None)
+
+# %% ../../nbs/08_catalogue.ipynb #at-revision
 def at_revision(
     asset: Asset,  # A file of a release
     known: str,  # The revision in its addresses
@@ -169,24 +230,65 @@ def at_revision(
         asset, name=f"{folder}@{safe}/{name}", addresses=moved, size=None, sha256=None
     )
 
+# %% ../../nbs/08_catalogue.ipynb #brought
+def from_mirrors(
+    entry: CatalogueEntry,  # A corpus
+    split: str,  # One of its splits
+) -> Path | None:  # Its file, if the cache or a mirror has it
+    "Look for a file that nobody hands on, under each of its names"
+    usual = entry.files[split]
+    for name in entry.names(split):
+        try:
+            return fetch(replace(usual, name=f"corpora/{entry.folder}/{name}"))
+        except AssetError:
+            continue
+    return None
 
+
+def how_to_bring(
+    entry: CatalogueEntry,  # A corpus whose files users bring
+    missing: list[str],  # Splits without a file
+    corpora: Path | None,  # Where they should be
+) -> str:  # What is missing, whom to ask and where to put it
+    "Explain what to do about files that nobody hands on"
+    lines = [f"{entry.name} may not be handed on, so you bring its files; missing are"]
+    for split in missing:
+        usual, *others = entry.names(split)
+        lines.append(f"  {split}: {usual}, or {' or '.join(others)}")
+    lines += [
+        f"  licence: {entry.licence}; ask at {entry.source}",
+        f"Put them into the folder {(corpora or Path()) / entry.folder},",
+        f"or into corpora/{entry.folder} below a folder that FLAIRNB_MIRRORS names,",
+        f"or into a folder {entry.folder} below the one given as base_path",
+    ]
+    return "\n".join(lines)
+
+# %% ../../nbs/08_catalogue.ipynb #files-of
 def files_of(
     entry: CatalogueEntry,  # A corpus
     base_path: str | Path | None = None,  # A folder of corpora
     revision: str | None = None,  # Another revision than the entry's own
 ) -> dict[str, Path]:  # `train_file`, `dev_file`, `test_file`
     "Find or fetch the files of a corpus; raises `AssetError` where that fails"
-    found = {}
+    found, missing = {}, []
+    corpora = corpora_of(entry, base_path)
     for split, asset in entry.files.items():
-        if revision is not None:
-            asset = at_revision(asset, entry.revision, revision)
-        name = asset.name.rpartition("/")[2]
-        own = Path(base_path or ".") / entry.folder / name
-        is_there = base_path is not None and own.is_file()
-        if base_path is not None and not is_there:
-            logger.info(f"base_path has no {entry.folder}/{name}, so it is fetched")
-        path = own if is_there else fetch(asset)
-        found[f"{split}_file"] = path.absolute()
+        path = own_file(entry, split, corpora)
+        if path is None and base_path is not None:
+            name = f"{entry.folder}/{entry.names(split)[0]}"
+            logger.info(f"base_path has no {name}, so it is looked for elsewhere")
+        if path is None and entry.source:
+            path = from_mirrors(entry, split)
+        elif path is None:
+            if revision is not None:
+                asset = at_revision(asset, entry.revision, revision)
+            path = fetch(asset)
+        if path is None:
+            missing.append(split)
+        else:
+            found[f"{split}_file"] = path.absolute()
+    if missing:
+        raise AssetError(how_to_bring(entry, missing, corpora))
     return found
 
 # %% ../../nbs/08_catalogue.ipynb #treebank
@@ -222,6 +324,7 @@ class CataloguedColumns(ColumnCorpus):
     def __init__(
         self,
         base_path: str | Path | None = None,  # A folder of corpora to look in first
+        column_format: dict[int, str] | None = None,  # If a copy has other columns
         in_memory: bool = True,  # Without effect, kept for scripts written for Flair
         **options: Any,  # Other arguments of `ColumnCorpus`
     ) -> None:
@@ -230,7 +333,7 @@ class CataloguedColumns(ColumnCorpus):
         chosen = {"name": self.entry.folder, **self.entry.options, **files, **options}
         super().__init__(
             files["train_file"].parent,
-            self.entry.columns or {},
+            column_format or self.entry.columns or {},
             autofind_splits=False,
             **chosen,
         )
@@ -252,6 +355,12 @@ class WNUT_17(CataloguedColumns):  # noqa: N801
     "Rare and emerging entities on social media (Derczynski et al., 2017)"
 
     entry = CATALOGUE["WNUT_17"]
+
+
+class CONLL_03(CataloguedColumns):  # noqa: N801
+    "Entities in English news (Tjong Kim Sang and De Meulder, 2003); bring the files"
+
+    entry = CATALOGUE["CONLL_03"]
 
 # %% ../../nbs/08_catalogue.ipynb #sample
 class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
