@@ -1,4 +1,4 @@
-"The part-of-speech script of Flair's tutorial, word for word but for the imports"
+"The taggers of Flair's tutorial, word for word but for the imports"
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_transformers
+import torch
 from gensim.models import KeyedVectors
+from test_corpora import write_conll_03
 
-from flairnb.datasets import SAMPLE_ENGLISH
+from flairnb.data.labels import Dictionary
+from flairnb.datasets import SAMPLE_ENGLISH, ColumnCorpus
 from flairnb.foundation import sha256_of
+from flairnb.models import LanguageModel
 
 SHARED = Path(__file__).parents[2] / "shared"
 SCRIPTS, CORPORA = SHARED / "tutorial_7", SHARED / "corpora"
@@ -106,13 +111,44 @@ def small_work(tmp_path):
                     tag = token.get_label("upos").value
                     print(place, token.text, "_", tag, *"______", sep="\t", file=file)
                 print(file=file)
-    words = sorted({token.text.lower() for s in corpus.train for token in s})
-    vectors = KeyedVectors(100)
-    numbers = np.random.default_rng(0).normal(size=(len(words), 100))
-    vectors.add_vectors(words, numbers.astype(np.float32))
+    make_language_models(tmp_path / "mirror")
+    vectors = random_vectors(corpus.train)
     make_mirror(tmp_path / "mirror", vectors, "what ships with flairnb")
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
+
+
+@pytest.fixture
+def news_work(tmp_path):
+    "The same with 60 sentences of Wikigold as the news of CoNLL, and tiny transformers"
+    mirror = tmp_path / "mirror"
+    write_conll_03(mirror / "corpora" / "conll_03", sentences=20)
+    corpus = ColumnCorpus(mirror / "corpora" / "conll_03", {0: "text", 3: "ner"})
+    make_language_models(mirror)
+    name = "xlm-roberta-large"
+    tiny_transformers.make(mirror / "transformers" / name, "xlm-roberta", limit=64)
+    make_mirror(mirror, random_vectors(corpus.train), "made by the test")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def random_vectors(sentences):
+    words = sorted({token.text.lower() for s in sentences for token in s})
+    vectors = KeyedVectors(100)
+    numbers = np.random.default_rng(0).normal(size=(len(words), 100))
+    vectors.add_vectors(words, numbers.astype(np.float32))
+    return vectors
+
+
+def make_language_models(mirror):
+    "Small random models where the published ones would be"
+    characters = Dictionary.of(["\n", *map(chr, range(32, 127))])
+    for is_forward, way in ((True, "forward"), (False, "backward")):
+        torch.manual_seed(is_forward)
+        model = LanguageModel(characters, is_forward, 16, 1, embedding_size=8)
+        target = mirror / "embeddings" / "flair" / f"news-{way}-0.4.1.pt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        model.save(target)
 
 
 def run(code, work, mirror=True):
@@ -138,13 +174,13 @@ def once(pattern, new, text):
     return changed
 
 
+def read_script(name):
+    return (SCRIPTS / name).read_text("utf-8").replace("from flair", "from flairnb")
+
+
 def from_tutorial(epochs):
-    training, prediction = (
-        (SCRIPTS / name)
-        .read_text(encoding="utf-8")
-        .replace("from flair", "from flairnb")
-        for name in ("1_pos_train.py", "1_pos_predict.py")
-    )
+    training = read_script("1_pos_train.py")
+    prediction = read_script("1_pos_predict.py")
     training = once("max_epochs=10", f"max_epochs={epochs}", training)
     # the page's own slips: another folder, and imports that stand in the first block
     prediction = once("example-pos/", "example-upos/", prediction)
@@ -231,3 +267,106 @@ def test_without_files_the_script_says_what_is_missing(tmp_path):
     assert done.returncode == 1
     assert "en_ewt-ud-train.conllu" in done.stderr and "FLAIRNB_OFFLINE" in done.stderr
     assert not list((tmp_path / "work").iterdir())
+
+
+# --- the commented lines of the first script, and the scripts for named entities ---
+
+RELOADED = """
+from flairnb.data import Sentence
+from flairnb.datasets import CONLL_03, UD_ENGLISH
+from flairnb.models import SequenceTagger
+
+folder = FOLDER
+corpus = CORPUS
+best = SequenceTagger.load(f"{folder}/best-model.pt")
+best.evaluate(corpus.test, LABEL, out_path="again.tsv", mini_batch_size=BATCH)
+final = SequenceTagger.load(f"{folder}/final-model.pt")
+result = final.evaluate(corpus.dev, LABEL, mini_batch_size=BATCH)
+print(result.loss, result.main_score)
+sentence = Sentence("George Washington went to Washington")
+final.predict(sentence)
+print(sentence.to_tagged_string())
+"""
+
+
+def run_and_load(training, work, folder, corpus, label, batch):
+    "Run a script; then a fresh process must get the same out of its model files"
+    done = run(training, work)
+    assert done.returncode == 0, done.stderr
+    folder = Path("resources/taggers") / folder
+    names = {path.name for path in (work / folder).iterdir()}
+    models = {"best-model.pt", "final-model.pt"}
+    assert names == models | {"dev.tsv", "loss.tsv", "test.tsv", "training.log"}
+    code = RELOADED.replace("FOLDER", repr(folder.as_posix())).replace("CORPUS", corpus)
+    again = run(code.replace("LABEL", repr(label)).replace("BATCH", str(batch)), work)
+    assert again.returncode == 0, again.stderr
+    assert (work / "again.tsv").read_text() == (work / folder / "test.tsv").read_text()
+    scores, tagged = again.stdout.splitlines()
+    header, *rows = (
+        x.split("\t") for x in (work / folder / "loss.tsv").read_text().splitlines()
+    )
+    last = dict(zip(header, rows[-1], strict=True))
+    loss, score = map(float, scores.split())
+    assert loss == pytest.approx(float(last["DEV_LOSS"]), rel=1e-4)
+    assert score == pytest.approx(float(last["DEV_F1"]), abs=1e-9)
+    assert tagged.startswith('Sentence[5]: "George Washington went to Washington"')
+    return done, [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@needs_scripts
+def test_the_commented_lines_of_the_first_script(small_work):
+    training = once("max_epochs=10", "max_epochs=2", read_script("1_pos_train.py"))
+    lines = ("CharacterEmbeddings", "FlairEmbeddings", "FlairEmbeddings")
+    training, count = re.subn(r"# (\w+Embeddings\()", r"\1", training)
+    assert count == len(lines)
+    # the page's own slip: it does not import what it has commented out
+    missing = "from flairnb.embeddings import CharacterEmbeddings, FlairEmbeddings\n"
+    corpus = "UD_ENGLISH().downsample(0.1)"
+    where = ("example-upos", corpus, "upos", 32)
+    done, rows = run_and_load(missing + training, small_work, *where)
+    shown, labels = done.stdout.splitlines()
+    sizes = [round(len(x) * 0.1) for x in SAMPLE_ENGLISH().splits().values()]
+    assert shown == "Corpus: {} train + {} dev + {} test sentences".format(*sizes)
+    assert labels.startswith("Dictionary with 16 tags: NOUN")
+    for name in ("glove.gensim", "news-forward-0.4.1.pt", "news-backward-0.4.1.pt"):
+        assert re.search(f"taking .*{re.escape(name)} .*a stand-in: ", done.stderr)
+    assert len(rows) == 2
+
+
+@needs_corpora
+@needs_scripts
+def test_the_script_of_stacked_embeddings(news_work):
+    training = once("max_epochs=150", "max_epochs=2", read_script("2_ner_stacked.py"))
+    where = ("sota-ner-flair", "CONLL_03()", "ner", 32)
+    done, rows = run_and_load(training, news_work, *where)
+    shown, labels = done.stdout.splitlines()
+    assert shown == "Corpus: 20 train + 20 dev + 20 test sentences"
+    tags = set(labels.removeprefix("Dictionary with 4 tags: ").split(", "))
+    assert tags == {"PER", "LOC", "ORG", "MISC"}
+    assert [row["LEARNING_RATE"] for row in rows] == ["0.1", "0.1"]
+    log = (news_work / "resources/taggers/sota-ner-flair/training.log").read_text()
+    assert "mini_batch_size: 32" in log and "optimizer: SGD" in log
+
+
+@needs_corpora
+@needs_scripts
+def test_the_script_of_transformers(news_work):
+    script = read_script("3_ner_transformer.py")
+    training = once("max_epochs=20", "max_epochs=2", script)
+    where = ("sota-ner-flert", "CONLL_03()", "ner", 4)
+    done, rows = run_and_load(training, news_work, *where)
+    shown, labels = done.stdout.splitlines()
+    assert shown == "Corpus: 20 train + 20 dev + 20 test sentences"
+    assert labels.startswith("Dictionary with 4 tags: ")
+    rates = [float(row["LEARNING_RATE"]) for row in rows]  # at the start of an epoch
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=5e-6)
+    made = {"steps_per_epoch": 20 // 4 + 1, "pct_start": 0.0, "cycle_momentum": False}
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-6, epochs=2, **made)
+    assert rates[0] == pytest.approx(optimizer.param_groups[0]["lr"])
+    for _ in range(5):
+        optimizer.step()
+        cycle.step()
+    assert rates[1] == pytest.approx(optimizer.param_groups[0]["lr"])
+    log = (news_work / "resources/taggers/sota-ner-flert/training.log").read_text()
+    for part in ("optimizer: AdamW", "scheduler: OneCycleLR", "chunk_size: 1"):
+        assert part in log
