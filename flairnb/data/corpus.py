@@ -66,6 +66,7 @@ class SentenceTable:
     breaks: np.ndarray | None = None  # First sentence of each document, sorted
     files: np.ndarray | None = None  # First sentence of each file, and the end
     comments: Sequence[str] | None = None  # Comment lines of each sentence, (n,)
+    sources: Sequence[Sentence] | None = None  # Objects, if they know neighbours, (n,)
     kept: dict[int, Sentence] = field(default_factory=dict)  # written on, by row
     revisions: dict[int, int] = field(
         default_factory=dict
@@ -107,7 +108,7 @@ class SentenceTable:
         return sizes
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_alive": None, "_latest": None}
+        return vars(self) | {"sources": None, "_alive": None, "_latest": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _alive=weakref.WeakValueDictionary())
@@ -152,6 +153,8 @@ def table_of(
         rows.write(table, name)
     starts = [row for row, s in enumerate(sentences) if s.start_of_document]
     table.breaks = np.array(starts, dtype=np.int64)
+    if any(sentence.is_context_set() for sentence in sentences):
+        table.sources = list(sentences)
     return table
 
 # %% ../../nbs/04_corpus.ipynb #from-sentences-parts
@@ -344,6 +347,7 @@ def snapshot(
     written = table_of([table.kept[row] for row in now])
     fresh = take_rows(join_tables(table, written), rows)
     fresh.breaks, fresh.files = table.breaks, table.files
+    fresh.sources = table.sources
     fresh.comments, fresh._alive = table.comments, table._alive
     fresh.kept, fresh.revisions = table.kept, table.revisions | now
     table._latest = now, weakref.ref(fresh)

@@ -757,11 +757,99 @@ def _chosen(known: dict[str, Tensor], names: list[str] | None) -> list[Tensor]:
     chosen = list(known) if names is None else names
     return [known[name] for name in chosen if name in known]
 
+# %% ../../nbs/03_sentence.ipynb #surroundings
+class _Surroundings(_Vectors):
+    "Labels, vectors, and the sentences before and behind"
+
+    __slots__ = ("_context", "start_of_document")
+    _context: tuple[tuple[Sentence, ...], tuple[Sentence, ...]] | None
+    start_of_document: bool
+
+    def set_context(
+        self,
+        before: Sentence | Sequence[Sentence] = (),  # Those before it, in their order
+        after: Sentence | Sequence[Sentence] = (),  # Those behind it
+    ) -> Sentence:  # The sentence itself
+        "Say what stands around the sentence; it takes the place of what was known"
+        sides = [[x] if isinstance(x, Sentence) else list(x) for x in (before, after)]
+        for other in [*sides[0], *sides[1]]:
+            if not isinstance(other, Sentence):
+                kind = type(other).__name__
+                raise TypeError(f"context is made of sentences, not of {kind}")
+        self._keep()._context = (tuple(sides[0]), tuple(sides[1]))
+        return self.sentence
+
+    @staticmethod
+    def set_context_for_sentences(
+        sentences: Sequence[Sentence],  # In the order of their document
+    ) -> None:
+        "Say of sentences that they follow each other"
+        for place, sentence in enumerate(sentences):
+            before = sentences[place - 1 : place] if place else ()
+            sentence.set_context(before, sentences[place + 1 : place + 2])
+
+    def is_context_set(self) -> bool:
+        "Whether the sentence knows what stands around it"
+        return self._context is not None or self._home is not None
+
+    def _side(self, step: int) -> Sequence[Sentence]:
+        "What is known of one side, the nearest first"
+        if self._context is not None:
+            return self._context[0][::-1] if step < 0 else self._context[1]
+        found = None if self._home is None else self._home.neighbour(self, step)
+        return () if found is None else (found,)
+
+    def neighbours(
+        self,
+        step: int,  # -1: those before it; 1: those behind it
+        within_document: bool = True,  # End where the document does
+    ) -> Iterator[Sentence]:  # The nearest first
+        "The sentences on one side"
+        here, visited = self.sentence, set[int]()
+        while id(here) not in visited:  # a user may have made a ring
+            visited.add(id(here))
+            for other in here._side(step):
+                later = here if step < 0 else other
+                if within_document and later.start_of_document:
+                    return
+                yield other
+                here = other
+
+    def next_sentence(self) -> Sentence | None:
+        "The sentence that follows"
+        return next(self.neighbours(1, within_document=False), None)
+
+    def previous_sentence(self) -> Sentence | None:
+        "The sentence before this one"
+        return next(self.neighbours(-1, within_document=False), None)
+
+    def left_context(
+        self, context_length: int, respect_document_boundaries: bool = True
+    ) -> list[Token]:
+        "The last so many tokens before the sentence"
+        found: list[Token] = []
+        for other in self.neighbours(-1, respect_document_boundaries):
+            if len(found) >= context_length:
+                break
+            found = [*other.tokens, *found]
+        return found[max(0, len(found) - context_length) :]
+
+    def right_context(
+        self, context_length: int, respect_document_boundaries: bool = True
+    ) -> list[Token]:
+        "The first so many tokens behind the sentence"
+        found: list[Token] = []
+        for other in self.neighbours(1, respect_document_boundaries):
+            if len(found) >= context_length:
+                break
+            found += other.tokens
+        return found[:context_length]
+
 # %% ../../nbs/03_sentence.ipynb #sentence
-class Sentence(_Vectors):
+class Sentence(_Surroundings):
     "A text as words with offsets and layers of labels"
 
-    __slots__ = ("language_code", "start_of_document")
+    __slots__ = ("language_code",)
 
     def __init__(
         self,
@@ -788,7 +876,7 @@ class Sentence(_Vectors):
         self._text, self._words, self._starts = text, words, starts
         self._layers, self._orders = {}, {}
         self._metadata, self._distributions = {}, {}
-        self._home, self._revision = None, 0
+        self._home, self._context, self._revision = None, None, 0
         self._embeddings, self.text_embeddings = {}, {}
         self.language_code = code
         self.start_of_document = False
@@ -797,14 +885,6 @@ class Sentence(_Vectors):
     def sentence(self) -> Sentence:
         "The sentence itself"
         return self
-
-    def next_sentence(self) -> Sentence | None:
-        "The sentence that follows in the same file, if this one was read from one"
-        return None if self._home is None else self._home.neighbour(self, 1)
-
-    def previous_sentence(self) -> Sentence | None:
-        "The sentence before this one in the same file, if it was read from one"
-        return None if self._home is None else self._home.neighbour(self, -1)
 
     @property
     def unlabeled_identifier(self) -> str:
@@ -833,11 +913,12 @@ class Sentence(_Vectors):
         slots = [
             n for kind in type(self).__mro__ for n in getattr(kind, "__slots__", ())
         ]
-        own = {n: getattr(self, n) for n in slots if n not in ("__weakref__", "_home")}
+        left_out = ("__weakref__", "_home", "_context")
+        own = {name: getattr(self, name) for name in slots if name not in left_out}
         return own | getattr(self, "__dict__", {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._home = None
+        self._home = self._context = None
         for name, value in state.items():
             setattr(self, name, value)
 
