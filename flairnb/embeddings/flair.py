@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import assets
 from ..assets import Asset, fetch
 from ..batches import Batch
 from ..data.labels import Dictionary, count_up, unknown_item
@@ -25,8 +26,9 @@ from .word import pack_words, unpack_words
 from ..models.language_model import LanguageModel, State, load_language_model
 
 # %% auto #0
-__all__ = ['WINDOW', 'Reader', 'PRECISIONS', 'LANGUAGES', 'MINI', 'CharacterRows', 'character_rows', 'turned_round',
-           'letters_reversed', 'read_rows', 'reader_of', 'published_models', 'mini_model', 'open_language_model',
+__all__ = ['WINDOW', 'STEP', 'SPARE', 'Reader', 'PRECISIONS', 'LANGUAGES', 'MINI', 'RESOURCES', 'CharacterRows', 'character_rows',
+           'turned_round', 'letters_reversed', 'piece_end', 'read_rows', 'check_precision', 'reader_of',
+           'published_models', 'mini_model', 'name_in_short', 'open_language_model', 'model_and_name',
            'FlairEmbeddings', 'WordMemory', 'PooledFlairEmbeddings']
 
 # %% ../../nbs/17_flair_embeddings.ipynb #character-rows
@@ -81,8 +83,24 @@ def letters_reversed(
     characters, starts = letters
     return characters[turned_round(np.diff(starts))], starts
 
+# %% ../../nbs/17_flair_embeddings.ipynb #piece-end
+WINDOW, STEP = 64, 16  # most and fewest characters in a piece
+SPARE = 0.05  # share of a piece that may be padding, if it can be shorter
+
+
+def piece_end(
+    totals: np.ndarray,  # Characters of each row, falling, (b,)
+    start: int,  # Where the piece begins
+    window: int = WINDOW,  # Most characters in it
+) -> int:  # Where it ends
+    "Cut a piece off rows that end at different places"
+    active = totals[totals > start]
+    stops = start + np.arange(min(STEP, window), window + 1, STEP)
+    padding = np.maximum(stops[:, None] - active, 0).sum(1)
+    fine = np.flatnonzero(padding <= SPARE * (stops - start) * len(active))
+    return min(int(stops[fine[-1] if len(fine) else 0]), int(totals[0]))
+
 # %% ../../nbs/17_flair_embeddings.ipynb #read-rows
-WINDOW = 64  # characters that are read before rows that have ended are let go
 Reader = Callable[[Tensor, State | None], tuple[Tensor, State]]
 
 
@@ -102,27 +120,37 @@ def read_rows(
     row = np.repeat(rank, lengths)  # of each token, among the sorted rows
     begins, totals = rows.offsets[:-1][order], totals[order]
     state: State | None = None
-    found, tokens = [], []
-    for start in range(0, int(totals[0]), window):
+    found, tokens, stop = [], [], 0
+    while stop < totals[0]:
+        start, stop = stop, piece_end(totals, stop, window)
         active = int(np.searchsorted(-totals, -start, side="left"))
-        within = start + np.arange(min(window, int(totals[0]) - start))
+        within = np.arange(start, stop)
         inside = within < totals[:active, None]
         places = np.where(inside, begins[:active, None] + within, 0)
         picked = np.where(inside, rows.characters[places], space)  # (a, c)
         if state is not None:
             state = tuple(part[:, :active].contiguous() for part in state)
         known, state = read(torch.from_numpy(picked).to(device), state)  # (a, c, d)
-        here = np.flatnonzero((rows.places >= start) & (rows.places < start + window))
-        at = torch.from_numpy(np.stack([row[here], rows.places[here] - start])).to(
-            device
-        )
-        found.append(known[at[0], at[1]])
+        here = np.flatnonzero((rows.places >= start) & (rows.places < stop))
+        at = torch.from_numpy(np.stack([row[here], rows.places[here] - start]))
+        found.append(known[tuple(at.to(known.device))])
         tokens.append(here)
     back = np.argsort(np.concatenate(tokens), kind="stable")
     return torch.cat(found)[torch.from_numpy(back).to(device)]
 
 # %% ../../nbs/17_flair_embeddings.ipynb #precision
 PRECISIONS = ("float32", "bfloat16", "int8")
+
+
+def check_precision(
+    precision: str,  # One of `PRECISIONS`
+    trained: bool,  # Whether the model is trained
+) -> None:
+    "Raise `ValueError` for another precision, or if it is not for training"
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
+    if trained and precision != "float32":
+        raise ValueError("a language model is trained in float32: drop precision")
 
 
 def reader_of(
@@ -152,6 +180,8 @@ def reader_of(
 # %% ../../nbs/17_flair_embeddings.ipynb #table
 _HOST = "https://flair.informatik.hu-berlin.de/resources/embeddings/flair/"
 _IMPRESSO = "https://files.ifi.uzh.ch/cl/siclemat/impresso/clef-hipe-2020/flair/"
+_MALAYALAM = "https://raw.githubusercontent.com/qburst/models-repository/master/"
+_MALAYALAM += "FlairMalayalamModels/"
 _PUBLISHED = """
 multi-{}              lm-jw300-{}-v0.1.pt
 multi-v0-{}           lm-multi-{}-v0.1.pt
@@ -181,7 +211,7 @@ de-impresso-hipe-v1-{} =IMPRESSO/de-hipe-flair-v1-{}/best-lm.pt
 en-impresso-hipe-v1-{} =IMPRESSO/en-flair-v1-{}/best-lm.pt
 fr-impresso-hipe-v1-{} =IMPRESSO/fr-hipe-flair-v1-{}/best-lm.pt
 uk-{}                 https://huggingface.co/dchaplinsky/flair-uk-{}/resolve/main/best-lm.pt
-ml-{}                 https://raw.githubusercontent.com/qburst/models-repository/master/FlairMalayalamModels/ml-{}.pt
+ml-{}                 =MALAYALAM/ml-{}.pt
 """
 _OPUS = "ar bg cs da fa fi he hi hr id it nl no sl sv ta"  # lm-xx-opus-large-…-v0.1
 _FIRST = "cs eu nl sl sv"  # xx-v0-…: lm-xx-large-…-v0.1
@@ -195,6 +225,7 @@ def published_models() -> dict[str, str]:
     found = {}
     for name, file in lines:
         address = file.replace("=IMPRESSO/", _IMPRESSO)
+        address = address.replace("=MALAYALAM/", _MALAYALAM)
         address = address if "://" in address else _HOST + address
         for way in ("forward", "backward"):
             found[name.format(way)] = address.format(way)
@@ -207,34 +238,47 @@ def published_models() -> dict[str, str]:
 
 LANGUAGES = {
     "arabic": "ar", "bulgarian": "bg", "czech": "cs", "danish": "da", "german": "de",
-    "english": "en", "spanish": "es", "basque": "eu", "persian": "fa", "finnish": "fi",
-    "french": "fr", "hebrew": "he", "hindi": "hi", "croatian": "hr", "italian": "it",
-    "indonesian": "id", "japanese": "ja", "malayalam": "ml", "dutch": "nl",
-    "norwegian": "no", "polish": "pl", "portuguese": "pt", "slovenian": "sl",
-    "swedish": "sv", "tamil": "ta", "ukrainian": "uk", "amharic": "am",
+    "english": "en", "spanish": "es", "basque": "eu", "persian": "fa", "farsi": "fa",
+    "finnish": "fi", "french": "fr", "hebrew": "he", "hindi": "hi", "croatian": "hr",
+    "italian": "it", "indonesian": "id", "japanese": "ja", "malayalam": "ml",
+    "dutch": "nl", "norwegian": "no", "polish": "pl", "portuguese": "pt",
+    "slovenian": "sl", "swedish": "sv", "tamil": "ta", "ukrainian": "uk",
+    "amharic": "am",
 }  # fmt: skip
 
 # %% ../../nbs/17_flair_embeddings.ipynb #open
 MINI = ("mini-forward", "mini-backward")
+RESOURCES = Path(assets.__file__).parent / "resources" / "language_models"
 
 
 def mini_model(
     name: str,  # One of `MINI`
 ) -> Path:  # Its file, in the package
-    "Where a model that ships with flairnb lies"
-    import flairnb
+    "Where a model that ships with flairnb lies; raises `FileNotFoundError`"
+    path = RESOURCES / f"{name}.safetensors"
+    if not path.is_file():
+        message = f"{name} ships with flairnb, but {path} is not there: install flairnb"
+        raise FileNotFoundError(f"{message} again, or take another language model")
+    return path
 
-    folder = Path(flairnb.__file__).parent / "resources" / "language_models"
-    return folder / f"{name}.safetensors"
+
+def name_in_short(
+    name: str,  # As a user wrote it, such as `german-forward`
+) -> str:  # Such as `de-forward`
+    "The name under which a model is known"
+    first, dash, rest = name.lower().partition("-")
+    return f"{LANGUAGES.get(first, first)}{dash}{rest}"
 
 
 def open_language_model(
     source: str | Path,  # A name, or a file
 ) -> LanguageModel:  # Ready to read
     "Find a language model; raises `FileNotFoundError` for what is neither"
+    if not isinstance(source, str | Path):
+        kind = type(source).__name__
+        raise TypeError(f"a model is a name, a file or a LanguageModel, not {kind}")
     if isinstance(source, str):
-        first, dash, rest = source.lower().partition("-")
-        name = f"{LANGUAGES.get(first, first)}{dash}{rest}"
+        name = name_in_short(source)
         if name in MINI:
             return load_language_model(mini_model(name))
         address = published_models().get(name)
@@ -248,6 +292,16 @@ def open_language_model(
         raise FileNotFoundError(f"{message} {known}")
     return load_language_model(source)
 
+
+def model_and_name(
+    model: str | Path | LanguageModel,  # A name, a file, or the model itself
+) -> tuple[LanguageModel, str]:  # The model, and what to call it
+    "Get a model; raises as `open_language_model` does"
+    if not isinstance(model, LanguageModel):
+        return open_language_model(model), Path(model).name
+    way = "forward" if model.is_forward_lm else "backward"
+    return model, f"LM-{model.hidden_size}-{model.nlayers}-{way}"
+
 # %% ../../nbs/17_flair_embeddings.ipynb #flair-embeddings
 class FlairEmbeddings(TokenEmbeddings):
     "Vectors of words from the states of a character language model"
@@ -259,7 +313,7 @@ class FlairEmbeddings(TokenEmbeddings):
         chars_per_chunk: int = 512,  # Characters that are read at once, at most
         with_whitespace: bool = True,  # Take the state after the space behind a word
         tokenized_lm: bool = True,  # Put a space behind every word
-        is_lower: bool = False,  # The model knows small letters only
+        is_lower: bool = False,  # The model knows small letters only (as `impresso` do)
         name: str | None = None,  # Under which sentences keep the vectors
         precision: str = "float32",  # Or `bfloat16`, `int8`, when not trained
     ) -> None:
@@ -267,22 +321,16 @@ class FlairEmbeddings(TokenEmbeddings):
         super().__init__()
         if chars_per_chunk < 1:
             raise ValueError(f"chars_per_chunk is at least 1, not {chars_per_chunk}")
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
-        if fine_tune and precision != "float32":
-            raise ValueError("a language model is trained in float32: drop precision")
-        self.lm = (
-            model if isinstance(model, LanguageModel) else open_language_model(model)
-        )
-        way = "forward" if self.lm.is_forward_lm else "backward"
-        given = None if isinstance(model, LanguageModel) else Path(model).name
-        self.name = name or given or f"LM-{self.lm.hidden_size}-{self.lm.nlayers}-{way}"
+        check_precision(precision, fine_tune)
+        self.lm, known_as = model_and_name(model)
+        self.name = name or known_as
         self.fine_tune, self.chars_per_chunk = fine_tune, chars_per_chunk
         self.with_whitespace, self.tokenized_lm = with_whitespace, tokenized_lm
-        self.is_lower, self.precision = is_lower, precision
+        self.is_lower = is_lower or "impresso-hipe" in known_as.lower()
+        self.precision = precision
         self.embedding_length = self.lm.state_size
         self.lm.requires_grad_(fine_tune)
-        self.train(self.training)
+        self.eval()
         self._spelled: TableMemory[_Spelling] = TableMemory()
         self._fast: tuple[Any, Any] = (None, None)  # of which weights, and the reader
 
@@ -294,7 +342,7 @@ class FlairEmbeddings(TokenEmbeddings):
     @property
     def storable(self) -> bool:
         "Whether a sentence has the same vectors as long as the model lives"
-        return not self.fine_tune
+        return not any(weight.requires_grad for weight in self.lm.parameters())
 
     def train(self, mode: bool = True) -> FlairEmbeddings:
         "Drop values only in a language model that is trained"
@@ -325,8 +373,8 @@ class FlairEmbeddings(TokenEmbeddings):
         "The model's reader, made again when its weights have changed"
         if self.precision == "float32":
             return self.lm.read
-        weight = self.lm.encoder.weight
-        now = (weight.data_ptr(), weight._version, weight.device)
+        weights = self.lm.parameters()
+        now = [(x.data_ptr(), x._version, x.device) for x in weights]
         if self._fast[0] != now:
             self._fast = (now, reader_of(self.lm, self.precision))
         return self._fast[1]
@@ -421,19 +469,16 @@ class WordMemory:
         pooling: str,  # `min`, `max` or `mean`
     ) -> None:
         "Take vectors in"
-        wide = rows[:, None].expand_as(vectors)
+        some, which, seen = rows.unique(return_inverse=True, return_counts=True)
         kind = {"min": "amin", "max": "amax", "mean": "sum"}[pooling]
-        new = torch.zeros_like(self.vectors).scatter_reduce(
-            0, wide, vectors, kind, include_self=False
-        )
-        seen = torch.zeros_like(self.counts).index_add(
-            0, rows, torch.ones_like(rows, dtype=self.counts.dtype)
-        )
-        old = (self.counts > 0)[:, None]
-        both = {"min": torch.minimum, "max": torch.maximum, "mean": torch.add}[pooling]
-        merged = torch.where(old, both(self.vectors, new), new)
-        self.vectors = torch.where((seen > 0)[:, None], merged, self.vectors)
-        self.counts = self.counts + seen
+        new, wide = vectors.new_zeros(len(some), vectors.shape[1]), which[:, None]
+        wide = wide.expand_as(vectors)
+        new = new.scatter_reduce(0, wide, vectors, kind, include_self=False)
+        kinds = {"min": torch.minimum, "max": torch.maximum, "mean": torch.add}
+        both: Any = kinds[pooling]
+        old, known = self.vectors[some], self.counts[some] > 0
+        self.vectors[some] = torch.where(known[:, None], both(old, new), new)
+        self.counts[some] += seen
 
     def take(self, rows: Tensor, pooling: str) -> Tensor:
         "What is remembered, (n, d)"
@@ -466,41 +511,41 @@ class PooledFlairEmbeddings(TokenEmbeddings):
         self.name = f"{made.name}-context"
         self.embedding_length = 2 * made.embedding_length
         self.memory = WordMemory(made.embedding_length)
+        self._outdated = False  # the memory is of another epoch
 
     def train(self, mode: bool = True) -> PooledFlairEmbeddings:
-        "Training starts with an empty memory"
-        if mode:
-            self.memory = WordMemory(self.context_embeddings.embedding_length)
+        "An epoch starts with an empty memory; what was saved before has a full one"
+        self._outdated = mode
         super().train(mode)
         return self
 
     def forward(self, batch: Batch) -> Tensor:
         "Present vectors, then those remembered, (b, t, d)"
-        present = self.context_embeddings(batch)  # (b, t, d / 2)
-        mask = batch.is_word
-        if not mask.any():
+        present = self.context_embeddings.vectors_of(batch)  # (b, t, d / 2)
+        if not batch.is_word.any():
             return torch.cat([present, present], dim=-1)
-        numbers, which = np.unique(
-            batch.table.words[batch.places[mask]], return_inverse=True
-        )
-        known = batch.table.strings.strings
-        words = [known[number] for number in numbers.tolist()]
-        kept = np.array([self._remembers(word) for word in words])
-        place = torch.from_numpy(mask).to(present.device)
-        now = present[place].detach()
-        of_word = np.full(len(words), -1)
-        chosen = [word for word, keep in zip(words, kept.tolist(), strict=True) if keep]
-        rows = self.memory.rows_of(chosen, now.device)
-        of_word[kept] = np.arange(len(chosen))
-        pick = torch.from_numpy(of_word[which.ravel()]).to(now.device)
-        some = pick >= 0
-        if len(chosen):
-            mine = rows[pick[some]]
-            self.memory.add(mine, now[some], self.pooling)
-            now = now.clone()
-            now[some] = self.memory.take(mine, self.pooling)
+        if self._outdated:
+            self.memory = WordMemory(self.context_embeddings.embedding_length)
+            self._outdated = False
+        place = torch.from_numpy(batch.is_word).to(present.device)
+        now = self._remember(batch, present[place].detach())
         remembered = torch.zeros_like(present).masked_scatter(place[..., None], now)
         return torch.cat([present, remembered], dim=-1)
+
+    def _remember(self, batch: Batch, vectors: Tensor) -> Tensor:
+        "Take the vectors of all words in, and give what is remembered, (words, d / 2)"
+        numbers = batch.table.words[batch.places[batch.is_word]]
+        distinct, which = np.unique(numbers, return_inverse=True)
+        known = batch.table.strings.strings
+        words = [known[number] for number in distinct.tolist()]
+        kept = np.array([self._remembers(word) for word in words])
+        some = torch.from_numpy(kept[which]).to(vectors.device)
+        chosen = [word for word, keep in zip(words, kept.tolist(), strict=True) if keep]
+        rows = self.memory.rows_of(chosen, vectors.device)
+        place = np.cumsum(kept) - 1  # of a distinct word among those kept
+        mine = rows[torch.from_numpy(place[which]).to(rows.device)[some]]
+        self.memory.add(mine, vectors[some], self.pooling)
+        return vectors.index_put((some,), self.memory.take(mine, self.pooling))
 
     def _remembers(self, word: str) -> bool:
         return bool(word) and (word[0].isupper() or not self.only_capitalized)
@@ -526,7 +571,8 @@ class PooledFlairEmbeddings(TokenEmbeddings):
         if found["vectors"] is not None:
             words = unpack_words(found["text"].cpu(), found["lengths"].cpu())
             self.memory.rows = {word: row for row, word in enumerate(words)}
-            self.memory.vectors, self.memory.counts = found["vectors"], found["counts"]
+            self.memory.vectors = found["vectors"].clone()
+            self.memory.counts = found["counts"].clone()
         super()._load_from_state_dict(state, prefix, *others)
 
     def config(self) -> dict[str, Any]:
