@@ -3,8 +3,8 @@
     python benchmarks/mini_models.py forward  --text FOLDER --out FOLDER
     python benchmarks/mini_models.py backward --text FOLDER --out FOLDER
 
-FOLDER of the text has Flair's layout: `train/*.txt`, `valid.txt`, `test.txt`. A run
-that was stopped goes on from its checkpoint.
+FOLDER of the text is laid out as for Flair: `train/*.txt`, `valid.txt`, `test.txt`.
+A run that was stopped goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flairnb.foundation import set_seed, sha256_of
 from flairnb.models.language_model import LanguageModel
 from flairnb.trainers.language_model_trainer import LanguageModelTrainer, TextCorpus
 
-HIDDEN, VECTOR, EPOCHS = 512, 64, 4
+HIDDEN, VECTOR, EPOCHS = 512, 64, 3
 OPTIONS = {
     "sequence_length": 128,
     "learning_rate": 0.003,
