@@ -1,8 +1,11 @@
 """Sentences, labels and corpora."""
 
+from typing import Any
+
 from flairnb.data.corpus import Corpus as Corpus
 from flairnb.data.corpus import SentenceDataset as SentenceDataset
 from flairnb.data.corpus import SentenceTable as SentenceTable
+from flairnb.data.labels import OPENERS
 from flairnb.data.labels import Dictionary as Dictionary
 from flairnb.data.labels import Label as Label
 from flairnb.data.sentence import DataPoint as DataPoint
@@ -10,3 +13,13 @@ from flairnb.data.sentence import Sentence as Sentence
 from flairnb.data.sentence import Span as Span
 from flairnb.data.sentence import Token as Token
 from flairnb.tokenization import Tokenizer as Tokenizer
+
+
+def _open_dictionary(name: Any) -> Any:
+    "Names and files of Flair's, read by a later page that is imported only then"
+    from flairnb.models.language_model import open_dictionary
+
+    return open_dictionary(name)
+
+
+OPENERS.append(_open_dictionary)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,8 @@ import numpy as np
 from ..foundation import atomic_write
 
 # %% auto #0
-__all__ = ['SCHEMES', 'Label', 'unknown_item', 'Dictionary', 'Spans', 'tag_names', 'count_up', 'encode_spans', 'tag_parts',
-           'decode_spans']
+__all__ = ['OPENERS', 'SCHEMES', 'Label', 'unknown_item', 'Dictionary', 'Spans', 'tag_names', 'count_up', 'encode_spans',
+           'tag_parts', 'decode_spans']
 
 # %% ../../nbs/01_labels.ipynb #label
 class Label:
@@ -135,6 +135,7 @@ class _NumberedItems:
         return len(self.idx2item)
 
 # %% ../../nbs/01_labels.ipynb #dictionary
+OPENERS: list[Callable[[str | Path], Dictionary | None]] = []  # filled by later pages
 _FLAGS = ("add_unk", "span_labels", "multi_label")  # kept along with the items
 
 
@@ -195,6 +196,16 @@ class Dictionary(_NumberedItems):
         "Write the dictionary to a JSON file"
         with atomic_write(savefile, "w") as file:
             json.dump(self.to_dict(), file, ensure_ascii=False)
+
+    @classmethod
+    def load(cls, name: str | Path) -> Dictionary:
+        "A dictionary by its name, such as `chars`, or from a file, also one of Flair's"
+        for opener in OPENERS:
+            if (found := opener(name)) is not None:
+                return found
+        if not Path(name).exists():
+            raise FileNotFoundError(f"there is no dictionary and no file {str(name)!r}")
+        return cls.load_from_file(name)
 
     @classmethod
     def load_from_file(cls, filename: str | Path) -> Dictionary:

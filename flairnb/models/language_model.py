@@ -5,18 +5,22 @@
 # %% ../../nbs/16_language_model.ipynb #imports
 from __future__ import annotations
 
+import io
 import math
-import pickle
+import os
+import pickletools
 import zipfile
-from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..assets import Asset, fetch
 from ..data.labels import Dictionary
 from ..foundation import default_device
 from ..nn.layers import evaluating
@@ -28,8 +32,10 @@ from flairnb.saving import (
 )
 
 # %% auto #0
-__all__ = ['State', 'NETWORKS', 'PIECE', 'STORAGES', 'code_table', 'character_numbers', 'recurrent_kind', 'detached', 'mean_loss',
-           'write_on', 'LanguageModel', 'allowed_names', 'read_flair_pickle', 'from_flair', 'load_language_model']
+__all__ = ['State', 'NETWORKS', 'PIECE', 'Builders', 'VALUES', 'CONSTANTS', 'EMPTY', 'STEPS', 'STORAGES', 'BUILDERS', 'MAGIC',
+           'CHARACTERS', 'code_table', 'character_numbers', 'recurrent_kind', 'detached', 'mean_loss', 'write_on',
+           'LanguageModel', 'RefusedError', 'Name', 'Attributes', 'PlainPickle', 'Storages', 'read_flair_pickle',
+           'plain_dictionary', 'open_dictionary', 'shapes_of', 'model_of', 'from_flair', 'load_language_model']
 
 # %% ../../nbs/16_language_model.ipynb #character-numbers
 def code_table(
@@ -143,16 +149,13 @@ class LanguageModel(nn.Module):
         self.recurrent_type = recurrent_kind(recurrent_type)
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.Embedding(len(dictionary), embedding_size)
-        between = dropout if nlayers > 1 else 0.0
-        network, sizes = (
-            NETWORKS[self.recurrent_type],
-            (embedding_size, hidden_size, nlayers),
-        )
+        sizes, between = (embedding_size, hidden_size, nlayers), dropout * (nlayers > 1)
+        network = NETWORKS[self.recurrent_type]
         self.rnn = network(*sizes, dropout=between, batch_first=True)
         self.proj = nn.Linear(hidden_size, nout) if nout else None
         self.decoder = nn.Linear(self.state_size, len(dictionary))
-        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
-        nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
+        for layer in (self.encoder, self.decoder):
+            nn.init.uniform_(layer.weight, -0.1, 0.1)
         nn.init.zeros_(self.decoder.bias)
         self.to(default_device())
 
@@ -252,132 +255,472 @@ class LanguageModel(nn.Module):
         "Read a model that was saved; raises `ModelFileError` if it is something else"
         return load_language_model(model_file)
 
+# %% ../../nbs/16_language_model.ipynb #plain-pickle
+class RefusedError(ValueError):
+    "What a file asked for, and does not get"
+
+
+@dataclass(frozen=True)
+class Name:
+    "A name in a pickle, which stands for nothing but itself"
+
+    text: str  # Such as `collections.OrderedDict`
+
+
+@dataclass
+class Attributes:
+    "What a pickle says of an object: its class is a name, the rest is data"
+
+    of: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+Builders = Mapping[str, Callable[..., Any] | None]  # None: may be named, not called
+_VALUES = "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING"
+_VALUES += " SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+VALUES = {*_VALUES.split(), "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "MARK": object}
+
+# %% ../../nbs/16_language_model.ipynb #plain-pickle-class
+def _text(value: Any) -> str:
+    "A text that will be shown: what is nested is not, for it may be shown without end"
+    if not isinstance(value, str):
+        raise RefusedError(f"it has a {type(value).__name__} where a text should be")
+    return value
+
+
+class PlainPickle:
+    "Makes the data that a pickle describes; raises `RefusedError` for anything else"
+
+    def __init__(
+        self,
+        builders: Builders | None = None,  # What may be named, and what it makes
+        storage: Callable[..., Any] | None = None,  # Makes a tensor's storage
+    ) -> None:
+        self.builders, self.storage = builders or {}, storage
+        self.stack: list[Any] = []
+        self.marks: list[int] = []  # where `MARK`s stand on the stack
+        self.memo: dict[int, Any] = {}
+
+    def load(
+        self,
+        file: BinaryIO,  # Read up to the end of the pickle
+    ) -> Any:  # Its value
+        "Follow the instructions of a pickle"
+        for opcode, value, _ in pickletools.genops(file):
+            name = opcode.name
+            if name in VALUES:
+                self.stack.append(value)
+            elif name in CONSTANTS:
+                self.stack.append(CONSTANTS[name])
+            elif name == "STOP":
+                return self.stack.pop()
+            elif name not in ("PROTO", "FRAME"):
+                self._step(name, value)
+        raise RefusedError("it has no end")
+
+    def _step(self, name: str, value: Any) -> None:
+        if name in EMPTY:
+            self.marks += [len(self.stack)] * (name == "MARK")
+            self.stack.append(EMPTY[name]())
+        elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[len(self.memo) if name == "MEMOIZE" else value] = self.stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memo[value])
+        elif name in ("GLOBAL", "INST"):
+            module, attribute = value.split(" ", 1)
+            self._push_name(module, attribute, name)
+        elif name == "STACK_GLOBAL":
+            self._push_name(*map(_text, self._popped(2)))
+        elif name in STEPS:
+            STEPS[name](self)
+        else:
+            raise RefusedError(f"it uses the instruction {name}")
+
+    def _push_name(self, module: str, name: str, instruction: str = "GLOBAL") -> None:
+        wanted = f"{module}.{name}"
+        if wanted not in self.builders:
+            raise RefusedError(f"it asks for {wanted}")
+        if instruction != "GLOBAL":
+            raise RefusedError(f"it uses the instruction {instruction} on {wanted}")
+        self.stack.append(Name(wanted))
+
+    def _popped(self, count: int) -> list[Any]:
+        if len(self.stack) - (self.marks[-1] + 1 if self.marks else 0) < count:
+            raise RefusedError("it takes more than it gave")
+        found = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return found
+
+    def _above_mark(self) -> list[Any]:
+        place = self.marks.pop()
+        found = self.stack[place + 1 :]
+        del self.stack[place:]
+        return found
+
+    def _build(self, function: Any, given: Any) -> Any:
+        wanted = (
+            function.text if isinstance(function, Name) else type(function).__name__
+        )
+        build = self.builders.get(wanted) if isinstance(function, Name) else None
+        if build is None or not isinstance(given, tuple):
+            raise RefusedError(f"it calls {wanted}")
+        return build(*given)
+
+# %% ../../nbs/16_language_model.ipynb #steps
+def _extend(machine: PlainPickle, found: list[Any]) -> None:
+    if type(machine.stack[-1]) is not list:
+        raise RefusedError(f"it appends to a {type(machine.stack[-1]).__name__}")
+    machine.stack[-1].extend(found)
+
+
+def _set_items(target: Any, pairs: list[Any]) -> Any:
+    if type(target) is not dict or len(pairs) % 2:
+        raise RefusedError(f"it sets items of a {type(target).__name__}")
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        if not isinstance(key, str | bytes | int | None):
+            raise RefusedError(f"it has a {type(key).__name__} as key")
+        target[key] = value
+    return target
+
+
+def _set_state(machine: PlainPickle) -> None:
+    target, state = machine._popped(2)
+    if type(state) is not dict or not isinstance(target, Attributes | dict):
+        raise RefusedError(f"it sets the state of a {type(target).__name__}")
+    if isinstance(target, Attributes):  # an OrderedDict's attributes are let go
+        target.values.update(state)
+    machine.stack.append(target)
+
+
+def _stored(machine: PlainPickle) -> None:
+    (reference,) = machine._popped(1)
+    if machine.storage is None or not isinstance(reference, tuple):
+        raise RefusedError("it refers to something outside")
+    machine.stack.append(machine.storage(*reference))
+
+
+def _put(make: Callable[[PlainPickle], Any]) -> Callable[[PlainPickle], None]:
+    return lambda machine: machine.stack.append(make(machine))
+
+
+def _set_on_top(machine: PlainPickle, pairs: list[Any]) -> None:
+    _set_items(machine.stack[-1], pairs)
+
+
+STEPS: dict[str, Callable[[PlainPickle], Any]] = {
+    "POP": lambda machine: machine._popped(1),
+    "POP_MARK": lambda machine: machine._above_mark(),
+    "DUP": lambda machine: machine.stack.append(machine.stack[-1]),
+    "TUPLE": _put(lambda machine: tuple(machine._above_mark())),
+    "TUPLE1": _put(lambda machine: tuple(machine._popped(1))),
+    "TUPLE2": _put(lambda machine: tuple(machine._popped(2))),
+    "TUPLE3": _put(lambda machine: tuple(machine._popped(3))),
+    "LIST": _put(lambda machine: machine._above_mark()),
+    "DICT": _put(lambda machine: _set_items({}, machine._above_mark())),
+    "APPEND": lambda machine: _extend(machine, machine._popped(1)),
+    "APPENDS": lambda machine: _extend(machine, machine._above_mark()),
+    "SETITEM": lambda machine: _set_on_top(machine, machine._popped(2)),
+    "SETITEMS": lambda machine: _set_on_top(machine, machine._above_mark()),
+    "REDUCE": _put(lambda machine: machine._build(*machine._popped(2))),
+    "NEWOBJ": _put(lambda machine: machine._build(*machine._popped(2))),
+    "BUILD": _set_state,
+    "BINPERSID": _stored,
+}
+
+# %% ../../nbs/16_language_model.ipynb #storages
+STORAGES = {
+    f"torch.{name}Storage": kind
+    for name, kind in {
+        "Float": torch.float32, "Double": torch.float64, "Half": torch.float16,
+        "BFloat16": torch.bfloat16, "Long": torch.int64, "Int": torch.int32,
+        "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+        "Bool": torch.bool,
+    }.items()
+}  # fmt: skip
+
+
+def _natural(*numbers: Any) -> bool:
+    return all(type(number) is int and number >= 0 for number in numbers)
+
+
+@dataclass
+class Storages:
+    "Storages of one file, by key; raises `RefusedError` if they cannot stand in it"
+
+    room: int  # Bytes of the file
+    found: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(
+        self,
+        word: Any,  # `storage`
+        kind: Any,  # Name of its type
+        key: Any,  # Of the file's own choice
+        device: Any = None,  # Where it was
+        count: Any = None,  # Numbers in it
+        view: Any = None,  # Of very old files: a part of another one
+    ) -> Tensor:  # To be filled, (count,)
+        "A storage that the pickle refers to"
+        known = STORAGES.get(kind.text) if isinstance(kind, Name) else None
+        if word != "storage" or known is None or view is not None:
+            raise RefusedError(
+                f"it refers to a {word if isinstance(word, str) else 'thing'}"
+            )
+        if not _natural(count) or not isinstance(key, str):
+            raise RefusedError("it has a storage without key or length")
+        if key not in self.found:
+            self.room -= count * known.itemsize
+            if self.room < 0:
+                raise RefusedError(f"it claims a storage of {count:,} numbers")
+            self.found[key] = torch.empty(count, dtype=known)
+        if self.found[key].dtype != known or len(self.found[key]) != count:
+            raise RefusedError(f"it describes the storage {key!r} in two ways")
+        return self.found[key]
+
+    def fill(self, key: str, data: bytes) -> None:
+        "Put in what stands in the file"
+        target = self.found[key]
+        if len(data) != target.numel() * target.itemsize:
+            raise RefusedError(f"the storage {key!r} is cut off, or not what it claims")
+        if data:
+            raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            target.view(torch.uint8).copy_(raw)
+
 # %% ../../nbs/16_language_model.ipynb #allowed
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> Tensor:
+    "A tensor that lies in a storage"
+    shape = size if isinstance(size, tuple) else ()
+    steps = stride if isinstance(stride, tuple) else ()
+    fits = isinstance(storage, Tensor) and _natural(offset, *shape, *steps)
+    if not fits or type(size) is not type(stride) or len(shape) != len(steps):
+        raise RefusedError("it has a tensor without size")
+    last = sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    count = math.prod(shape)
+    if count and (offset + last >= len(storage) or count > len(storage)):
+        raise RefusedError(f"it has a tensor of size {shape} outside of its storage")
+    if not count:
+        return storage.new_empty(shape if max(shape) < 1 << 32 else 0)
+    return storage.as_strided(shape, steps, offset)
+
+
+def _parameter(data: Any, *others: Any) -> Tensor:
+    if not isinstance(data, Tensor):
+        raise RefusedError("it has a parameter that is no tensor")
+    return data
+
+
 def _bytes_of(text: str, encoding: str) -> bytes:
     "How old pickles write bytes: as text in latin-1"
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"_codecs.encode with encoding {encoding!r}")
+        raise RefusedError(f"it calls _codecs.encode with {encoding!r}")
     return text.encode("latin1")
 
 
-def allowed_names() -> dict[str, Any]:
-    "What a file may name, and what it gets: made anew for each file"
-    rebuild = torch._utils._rebuild_tensor_v2
+_DICTIONARY = "flair.data.Dictionary"
+BUILDERS: Builders = {
+    "collections.OrderedDict": lambda: {},
+    "collections.defaultdict": lambda *_: {},
+    "builtins.int": None,  # what a defaultdict makes
+    "__builtin__.int": None,
+    "_codecs.encode": _bytes_of,
+    "torch.Size": lambda sizes: tuple(sizes),
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    _DICTIONARY: lambda: Attributes(_DICTIONARY),
+    **dict.fromkeys(STORAGES),
+}
 
-    def tensor(
-        storage: Any, offset: int, size: Any, stride: Any, *others: Any
-    ) -> Tensor:
-        return rebuild(
-            storage, offset, tuple(size), tuple(stride), False, OrderedDict()
+# %% ../../nbs/16_language_model.ipynb #containers
+def _entry(archive: zipfile.ZipFile, name: str, room: int) -> bytes:
+    "One file of an archive; raises `RefusedError` if it is packed or too long"
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > room:
+        raise RefusedError(f"its part {name} is packed, or longer than the file")
+    return archive.read(info)
+
+
+def _read_archive(file: BinaryIO, room: int) -> Any:
+    "What `torch.save` puts into a zip archive"
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if any(name.split("/")[-1] == "constants.pkl" for name in names):
+            raise RefusedError("it is a TorchScript program")
+        pickles = [name for name in names if name.split("/")[-1] == "data.pkl"]
+        if len(pickles) != 1:
+            raise RefusedError(f"it holds {len(pickles)} parts named data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
+        order = f"{folder}byteorder"
+        if order in names and _entry(archive, order, room) != b"little":
+            raise RefusedError("its numbers are not little-endian")
+        storages = Storages(room)
+        data = io.BytesIO(_entry(archive, pickles[0], room))
+        found = PlainPickle(BUILDERS, storages.add).load(data)
+        for key in storages.found:
+            storages.fill(key, _entry(archive, f"{folder}data/{key}", room))
+    return found
+
+
+def _read_row(file: BinaryIO, room: int) -> Any:
+    "What old versions of `torch.save` write; a lone pickle of plain data as well"
+    first = PlainPickle().load(file)
+    if first != MAGIC:
+        return first
+    version, system = PlainPickle().load(file), PlainPickle().load(file)
+    if version != 1001 or system.get("little_endian") is not True:
+        raise RefusedError(
+            f"its format is {version}, or its numbers are not little-endian"
         )
+    storages = Storages(room)
+    found = PlainPickle(BUILDERS, storages.add).load(file)
+    keys = PlainPickle().load(file)
+    if sorted(keys) != sorted(storages.found):
+        raise RefusedError("its storages are not those that it refers to")
+    for key in keys:
+        target = storages.found[key]
+        count = int.from_bytes(file.read(8), "little")
+        if count != len(target):
+            raise RefusedError(f"the storage {key!r} is cut off, or not what it claims")
+        storages.fill(key, file.read(count * target.itemsize))
+    return found
 
-    def parameter(data: Tensor, *others: Any) -> Tensor:
-        return data
 
-    dictionary = type("FlairDictionary", (), {})  # nothing but attributes
-    return {
-        "collections.OrderedDict": OrderedDict,
-        "collections.defaultdict": lambda *_: {},
-        "_codecs.encode": _bytes_of,
-        "torch.Size": tuple,
-        "torch._utils._rebuild_tensor_v2": tensor,
-        "torch._utils._rebuild_tensor": tensor,
-        "torch._utils._rebuild_parameter": parameter,
-        "flair.data.Dictionary": dictionary,
-    }
+MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of old torch
 
 # %% ../../nbs/16_language_model.ipynb #flair-reader
-class _CarefulPickle:
-    "Stands in for the module `pickle`"
-
-    __name__ = "pickle"
-
-    def __init__(self) -> None:
-        allowed = allowed_names()
-
-        class Unpickler(pickle.Unpickler):
-            def find_class(self, module: str, name: str) -> Any:
-                wanted = f"{module}.{name}"
-                storage = getattr(torch, name, None) if module == "torch" else None
-                if name in STORAGES and storage is not None:
-                    return storage
-                if wanted not in allowed:
-                    raise pickle.UnpicklingError(f"it asks for {wanted}")
-                return allowed[wanted]
-
-        self.Unpickler = Unpickler
-
-    def load(self, file: Any, **options: Any) -> Any:
-        "Read one object"
-        return self.Unpickler(file, **options).load()
-
-
-STORAGES = ("FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage")
-STORAGES += ("LongStorage", "IntStorage", "ShortStorage", "CharStorage")
-STORAGES += ("ByteStorage", "BoolStorage")
-
-
 def read_flair_pickle(
     path: Path,  # A file that Flair wrote
 ) -> dict[str, Any]:  # What stands in it: tensors and plain data
     "Read one of Flair's files without running it; raises `ModelFileError`"
-    careful: Any = _CarefulPickle()
+    room = os.path.getsize(path)
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [name.split("/")[-1] for name in archive.namelist()]
-            if "constants.pkl" in names:
-                raise pickle.UnpicklingError("it is a TorchScript program")
-        found = torch.load(path, "cpu", pickle_module=careful, weights_only=False)
+        with open(path, "rb") as file:
+            is_archive = file.read(2) == b"PK"
+            file.seek(0)
+            found = (_read_archive if is_archive else _read_row)(file, room)
     except Exception as error:  # a damaged pickle fails in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{path} is damaged, or no language model of Flair's ({reason})"
+        message = f"{path} is damaged, or none of Flair's files ({reason[:200]})"
         raise ModelFileError(f"{message}; nothing in it was run") from error
     if not isinstance(found, dict):
         raise ModelFileError(f"{path} holds {type(found).__name__}, no language model")
     return found
 
+# %% ../../nbs/16_language_model.ipynb #characters
+_HOST = "https://flair.informatik.hu-berlin.de/resources/characters/"
+CHARACTERS = {
+    f"{first}chars{rest}": f"common_characters{rest.replace('-', '_')}"
+    for first in ("", "common-")
+    for rest in ("", "-large", "-xl", "-lemmatizer")
+}
 
-def _plain_dictionary(found: Any) -> Dictionary:
-    "Our dictionary with the characters of Flair's"
-    items = vars(found)["idx2item"]
-    names = [
-        x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in items
-    ]
+
+def plain_dictionary(
+    items: Any,  # Bytes in UTF-8, or texts
+) -> Dictionary:  # The same numbers
+    "Our dictionary with the items of Flair's; raises `TypeError` for other items"
+    names = [x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in items]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a dictionary whose items are not texts")
     made = Dictionary(add_unk=False)
     made.idx2item, made.add_unk = names, "<unk>" in names
     made.item2idx = {name: number for number, name in reversed([*enumerate(names)])}
     return made
 
+
+def open_dictionary(
+    name: str | Path,  # One of `CHARACTERS`, or a file
+) -> Dictionary | None:  # None if it is neither a name nor a file of Flair's
+    "Find a dictionary of Flair's; raises `ModelFileError` for another pickle"
+    path = Path(name)
+    if isinstance(name, str) and name in CHARACTERS:
+        file = CHARACTERS[name]
+        path = fetch(Asset(f"characters/{file}", (_HOST + file,)))
+    if not path.is_file():
+        return None
+    with path.open("rb") as source:
+        if source.read(1) not in (b"\x80", b"("):  # protocol 2 and later; 0 and 1
+            return None
+    found = read_flair_pickle(path)
+    try:
+        return plain_dictionary(found["idx2item"])
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} holds no dictionary of Flair's ({error})"
+        ) from None
+
+# %% ../../nbs/16_language_model.ipynb #build-model
+def shapes_of(
+    config: Mapping[str, Any],  # Arguments of a model, with a `Dictionary`
+) -> dict[str, tuple[int, ...]]:  # Of its weights, by name
+    "Sizes of the weights of a model that is not built yet"
+    characters, hidden = len(config["dictionary"]), config["hidden_size"]
+    vector, nout = config["embedding_size"], config["nout"]
+    rows = hidden * {"LSTM": 4, "GRU": 3}[recurrent_kind(config["recurrent_type"])]
+    found: dict[str, tuple[int, ...]] = {"encoder.weight": (characters, vector)}
+    for layer in range(config["nlayers"]):
+        found[f"rnn.weight_ih_l{layer}"] = (rows, hidden if layer else vector)
+        found[f"rnn.weight_hh_l{layer}"] = (rows, hidden)
+        found |= {f"rnn.bias_{kind}_l{layer}": (rows,) for kind in ("ih", "hh")}
+    if nout:
+        found |= {"proj.weight": (nout, hidden), "proj.bias": (nout,)}
+    found["decoder.weight"] = (characters, nout or hidden)
+    return found | {"decoder.bias": (characters,)}
+
+
+def model_of(
+    config: Mapping[str, Any],  # Arguments, with a `Dictionary`
+    weights: Mapping[str, Tensor],  # By name
+) -> LanguageModel:  # Ready to read
+    "Put a model together; raises `ValueError` if the weights are not of that size"
+    if config["nlayers"] > len(weights):
+        raise ValueError(
+            f"it claims {config['nlayers']} layers, and lacks their weights"
+        )
+    wanted = shapes_of(config)
+    for name in sorted({*wanted, *weights}):
+        claim = wanted.get(name, "no such weight")
+        found = tuple(weights[name].shape) if name in weights else "no such weight"
+        if claim != found:
+            raise ValueError(f"{name}: its settings ask for {claim}, it has {found}")
+    with torch.random.fork_rng(devices=[]):  # loading draws no random numbers
+        model = LanguageModel(**config)
+    model.load_state_dict(weights)
+    return model.eval()
+
 # %% ../../nbs/16_language_model.ipynb #flair-model
+def _flair_config(found: Mapping[str, Any]) -> dict[str, Any]:
+    "Arguments of a model of Flair's, those that came later filled in"
+    whole = ("hidden_size", "nlayers", "embedding_size")
+    known = found["dictionary"]
+    config: dict[str, Any] = {name: int(found[name]) for name in whole}
+    config["dictionary"] = plain_dictionary(known.values["idx2item"])
+    config["is_forward_lm"] = bool(found["is_forward_lm"])
+    config["nout"] = int(found["nout"]) if found["nout"] else None
+    config["document_delimiter"] = _text(found.get("document_delimiter", "\n"))
+    config["dropout"] = float(found["dropout"])
+    config["recurrent_type"] = _text(found.get("recurrent_type", "LSTM"))
+    return config
+
+
 def from_flair(
     path: Path,  # A file that Flair's `LanguageModel.save` or `save_checkpoint` wrote
 ) -> LanguageModel:  # The same model
     "Read one of Flair's language models; raises `ModelFileError` if it is none"
     found = read_flair_pickle(path)
     try:
-        weights = dict(found["state_dict"])
-        model = LanguageModel(
-            _plain_dictionary(found["dictionary"]),
-            bool(found["is_forward_lm"]),
-            int(found["hidden_size"]),
-            int(found["nlayers"]),
-            int(found["embedding_size"]),
-            found["nout"] and int(found["nout"]),
-            str(found.get("document_delimiter", "\n")),
-            float(found["dropout"]),
-            str(found.get("recurrent_type", "LSTM")),
-        )
-        for name, tensor in model.state_dict().items():
-            if name.startswith("decoder.") and not found.get("has_decoder", True):
-                weights.setdefault(name, tensor)  # Flair kept none: new, untrained
-        model.load_state_dict(weights)
+        config, weights = _flair_config(found), dict(found["state_dict"])
+        if not found.get("has_decoder", True):  # Flair kept none: one that says nothing
+            size = config["nout"] or config["hidden_size"]
+            count = len(config["dictionary"])
+            weights.setdefault("decoder.weight", torch.zeros(count, size))
+            weights.setdefault("decoder.bias", torch.zeros(count))
+        return model_of(config, weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        message = (
-            f"{path} is no language model of Flair's ({type(error).__name__}: {error})"
-        )
+        reason = f"{type(error).__name__}: {error}"
+        message = f"{path} is no language model of Flair's ({reason})"
         raise ModelFileError(message) from error
-    return model.eval()
 
 # %% ../../nbs/16_language_model.ipynb #load
 def load_language_model(
@@ -394,8 +737,12 @@ def load_language_model(
     if stored.config.get("class") != LanguageModel.__name__:
         kind = stored.config.get("class", "something else")
         raise ModelFileError(f"{path} holds a {kind}, not a LanguageModel")
-    with torch.random.fork_rng(devices=[]):  # loading draws no random numbers
-        model = LanguageModel.from_config(stored.config["model"])
-    model.load_state_dict({name: x.float() for name, x in stored.tensors.items()})
+    try:
+        config = dict(stored.config["model"])
+        config["dictionary"] = Dictionary.from_dict(config["dictionary"])
+        model = model_of(config, stored.tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelFileError(f"{path} is damaged ({reason}); train it again") from error
     model.card = stored.config.get("training", {})
-    return model.eval()
+    return model
