@@ -14,6 +14,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -27,13 +28,15 @@ from ..batches import Batch, by_length
 from ..data.corpus import SentenceDataset, SentenceTable, checked_sentences
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
+from ..foundation import atomic_write
 from ..nn.layers import evaluating
-from ..saving import fingerprint
+from ..saving import fingerprint, library_versions
 
 # %% auto #0
 __all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PRECISIONS', 'Stores', 'Embeddings',
            'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings', 'TableMemory', 'WordNumbers', 'describe',
-           'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'free_memory', 'free_disk', 'choose_storage',
+           'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'fill_store', 'free_memory', 'free_disk',
+           'choose_storage', 'stored_file', 'content_sum', 'open_stored', 'write_stored', 'plans_for', 'filled',
            'store_vectors', 'drop_stores']
 
 # %% ../../nbs/13_embeddings.ipynb #stores
@@ -397,56 +400,46 @@ class StoragePlan:
         found[self.rows] = np.cumsum(self.counts) - self.counts
         return found
 
+    @cached_property
     def key(self) -> str:
         "Name for all that the vectors depend on, 64 hexadecimal digits"
         weights = {
             name: tensor.cpu() for name, tensor in self.part.state_dict().items()
         }
         texts = [json.dumps(describe(self.part), sort_keys=True), self.precision]
-        digest = hashlib.sha256(fingerprint(weights, *texts).encode())
+        versions = json.dumps(library_versions())
+        digest = hashlib.sha256(fingerprint(weights, *texts, versions).encode())
         strings, places = distinct_strings(self.table)
         digest.update("\0".join(strings).encode("utf-8", "surrogatepass"))
-        documents = [self.table.breaks, self.table.files]
-        for column in (
-            places,
-            self.table.gaps,
-            self.table.offsets,
-            self.rows,
-            *documents,
-        ):
-            digest.update(
-                np.ascontiguousarray(column).tobytes() if column is not None else b"-"
-            )
+        table = self.table
+        columns = [places, table.gaps, table.offsets, self.rows]
+        for column in (*columns, table.breaks, table.files):
+            plain = b"-" if column is None else np.ascontiguousarray(column).tobytes()
+            digest.update(f"{len(plain)} ".encode() + plain)
         return digest.hexdigest()
 
-    def fill(self, array: Any) -> None:
-        "Compute all vectors and write them to an array, (places, d)"
-        starts, lengths = (
-            self.starts,
-            self.table.offsets[self.rows + 1] - self.table.offsets[self.rows],
-        )
-        order = by_length(lengths, AT_ONCE)
-        quiet = not sys.stderr.isatty()
-        with evaluating(self.part):
-            for chosen in tqdm(
-                order, f"storing {self.part.name}", disable=quiet, leave=False
-            ):
-                rows = self.rows[chosen]
-                batch = Batch(self.table, rows, self.part.device)
-                found = self.part(batch)
-                if self.words:
-                    found = found[batch.mask]
-                    places = (
-                        starts[rows][:, None] + np.arange(batch.is_word.shape[1])
-                    )[batch.is_word]
-                else:
-                    places = starts[rows]
-                if isinstance(array, Tensor):
-                    array[torch.from_numpy(places).to(array.device)] = found.to(
-                        array.dtype
-                    )
-                else:
-                    array[places] = found.cpu().numpy().astype(array.dtype)
+# %% ../../nbs/13_embeddings.ipynb #fill-store
+def fill_store(
+    plan: StoragePlan,  # What to compute
+    array: Any,  # numpy array, memory map, or tensor, (places, d)
+) -> None:
+    "Compute all vectors of a plan and write them to an array"
+    part, table, starts = plan.part, plan.table, plan.starts
+    lengths = table.offsets[plan.rows + 1] - table.offsets[plan.rows]
+    order, quiet = by_length(lengths, AT_ONCE), not sys.stderr.isatty()
+    with evaluating(part):
+        for chosen in tqdm(order, f"storing {part.name}", disable=quiet, leave=False):
+            batch = Batch(table, plan.rows[chosen], part.device)
+            found, places = part(batch), starts[batch.rows]
+            if plan.words:
+                within = np.arange(batch.is_word.shape[1])
+                places = (places[:, None] + within)[batch.is_word]
+                found = found[batch.mask]
+            if isinstance(array, Tensor):
+                where = torch.from_numpy(places).to(array.device)
+                array[where] = found.to(array.dtype)
+            else:
+                array[places] = found.cpu().numpy().astype(array.dtype)
 
 # %% ../../nbs/13_embeddings.ipynb #choose-storage
 STORAGE_MODES = ("none", "cpu", "gpu", "disk", "auto")
@@ -454,7 +447,13 @@ STORED_PRECISIONS = ("float32", "float16")
 
 
 def free_memory() -> int:
-    "Bytes of memory that are free, as far as the system tells"
+    "Bytes of memory that can be had, as far as the system tells"
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = dict(line.split()[:2] for line in lines)
+        return int(sizes["MemAvailable:"]) * 1024
+    except (OSError, KeyError, ValueError):
+        pass
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -473,6 +472,7 @@ def choose_storage(
     size: int,  # Bytes that the vectors take
     device: torch.device,  # Of the model
     budget: int | None = None,  # Bytes for `auto`, by default half of those free
+    there: int = 0,  # Bytes of them that lie on disk already
 ) -> tuple[str, str]:  # Another mode than `auto`, and why
     "Decide where vectors are kept; raises `ValueError` or `OSError` if they cannot"
     taken = f"{size:,} bytes of vectors"
@@ -481,7 +481,7 @@ def choose_storage(
         raise ValueError(f"{message} the CPU: take 'cpu', 'disk' or 'auto'")
     if mode == "disk":
         free = free_disk(cache_root())
-        if size > free:
+        if size - there > free:
             message = f"embeddings_storage_mode='disk' needs {size:,} bytes in"
             raise OSError(f"{message} {cache_root()}, where {free:,} are free")
     if mode == "cpu" and size > free_memory():
@@ -497,22 +497,102 @@ def choose_storage(
             return place, f"{taken}, {room:,} allowed there"
     return "none", f"{taken} fit nowhere within the budget"
 
-# %% ../../nbs/13_embeddings.ipynb #store
-def _on_disk(plan: StoragePlan) -> Any:
-    "A mapped file with the vectors, computed unless it is there"
-    target = cache_root() / "vectors" / f"{plan.key()}.npy"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.tmp-{os.getpid()}")
-        try:
-            made = np.lib.format.open_memmap(part, "w+", plan.precision, plan.shape)
-            plan.fill(made)
+# %% ../../nbs/13_embeddings.ipynb #disk
+def stored_file(
+    plan: StoragePlan,  # What it holds
+) -> Path:  # It need not be there
+    "Where vectors lie in the cache"
+    return cache_root() / "vectors" / f"{plan.key}.npy"
+
+
+def content_sum(
+    path: Path,  # A file
+    size: int,  # How many of its bytes count
+) -> bytes:  # 32 bytes
+    "The sha256 sum of the beginning of a file"
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(min(size, 1 << 20)):
+            digest.update(block)
+            size -= len(block)
+    return digest.digest()
+
+
+def open_stored(
+    path: Path,  # See `stored_file`
+    plan: StoragePlan,  # What it should hold
+) -> Any:  # A mapped array, `None` if it is missing or damaged
+    "Look for vectors on disk"
+    try:
+        size = path.stat().st_size - hashlib.sha256().digest_size
+        with path.open("rb") as file:
+            file.seek(max(size, 0))
+            if file.read() != content_sum(path, size):
+                return None
+        found = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = found.shape == plan.shape and found.dtype == plan.precision
+    return found if fits else None
+
+
+def write_stored(
+    path: Path,  # See `stored_file`
+    plan: StoragePlan,  # What to compute
+) -> None:
+    "Compute vectors and write them to disk"
+    with atomic_write(path) as file:
+        header = {"descr": np.dtype(plan.precision).str, "fortran_order": False}
+        np.lib.format.write_array_header_2_0(file, header | {"shape": plan.shape})
+        start = file.tell()
+        file.truncate(start + plan.size)
+        if hasattr(os, "posix_fallocate") and plan.size:
+            os.posix_fallocate(file.fileno(), start, plan.size)
+        inside = Path(file.name)
+        if plan.size:
+            made = np.memmap(inside, plan.precision, "r+", start, plan.shape)
+            fill_store(plan, made)
             made.flush()
             del made
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-    return np.load(target, mmap_mode="r")
+        file.seek(start + plan.size)
+        file.write(content_sum(inside, start + plan.size))
+
+# %% ../../nbs/13_embeddings.ipynb #store
+def plans_for(
+    part: Embeddings,  # What to compute
+    splits: Sequence[SentenceDataset],  # Sentences
+    precision: str,  # `float32` or `float16`
+) -> list[StoragePlan]:  # One for each table
+    "Each sentence once, whichever splits it is in"
+    rows: dict[int, list[np.ndarray]] = {}
+    for split in splits:
+        rows.setdefault(id(split.table), []).append(split.rows)
+    tables = {id(split.table): split.table for split in splits}
+    return [
+        StoragePlan(part, table, np.unique(np.concatenate(rows[key])), precision)
+        for key, table in tables.items()
+    ]
+
+
+def filled(
+    plan: StoragePlan,  # What to compute
+    mode: str,  # `cpu`, `gpu` or `disk`
+) -> Any:  # Numpy array, tensor on a GPU, or memory map, (places, d)
+    "Vectors of a plan, computed unless they lie on disk"
+    if mode == "disk":
+        path = stored_file(plan)
+        found = open_stored(path, plan)
+        if found is None:
+            write_stored(path, plan)
+            found = open_stored(path, plan)
+        return found
+    if mode == "gpu":
+        kind = getattr(torch, plan.precision)
+        array: Any = torch.empty(plan.shape, dtype=kind, device=plan.part.device)
+    else:
+        array = np.empty(plan.shape, dtype=plan.precision)
+    fill_store(plan, array)
+    return array
 
 
 def store_vectors(
@@ -524,29 +604,21 @@ def store_vectors(
 ) -> list[str]:  # What was done, a line for each embedding
     "Compute vectors that never change; raises as `choose_storage` does"
     parts = [x for x in model.modules() if isinstance(x, Embeddings) and x.storable]
-    tables = {id(split.table): split.table for split in splits}
     told = []
     for part in parts:
-        plans = []
-        for key, table in tables.items():
-            rows = [split.rows for split in splits if id(split.table) == key]
-            plans.append(
-                StoragePlan(part, table, np.unique(np.concatenate(rows)), precision)
-            )
+        plans = plans_for(part, splits, precision)
         size = sum(plan.size for plan in plans)
-        chosen, why = choose_storage(mode, size, part.device, budget)
+        there = 0
+        if mode == "disk":
+            there = sum(plan.size for plan in plans if stored_file(plan).is_file())
+        chosen, why = choose_storage(mode, size, part.device, budget, there)
         told.append(f"vectors of {part.name}: {chosen} ({why})")
-        for plan in plans if chosen != "none" else ():
-            if chosen == "disk":
-                array = _on_disk(plan)
-            elif chosen == "gpu":
-                kind = getattr(torch, precision)
-                array = torch.empty(plan.shape, dtype=kind, device=part.device)
-                plan.fill(array)
-            else:
-                array = np.empty(plan.shape, dtype=precision)
-                plan.fill(array)
-            part.stores.add(plan.table, VectorStore(plan.starts, array, plan.words))
+        if chosen == "none":
+            continue
+        budget = None if budget is None else budget - size
+        for plan in plans:
+            store = VectorStore(plan.starts, filled(plan, chosen), plan.words)
+            part.stores.add(plan.table, store)
     return told
 
 

@@ -27,8 +27,8 @@ from ..models.language_model import LanguageModel, State, load_language_model
 
 # %% auto #0
 __all__ = ['WINDOW', 'STEP', 'SPARE', 'Reader', 'PRECISIONS', 'LANGUAGES', 'MINI', 'RESOURCES', 'CharacterRows', 'character_rows',
-           'turned_round', 'letters_reversed', 'piece_end', 'read_rows', 'check_precision', 'reader_of',
-           'published_models', 'mini_model', 'name_in_short', 'open_language_model', 'model_and_name',
+           'turned_round', 'letters_reversed', 'piece_end', 'longest_first', 'read_rows', 'check_precision',
+           'reader_of', 'published_models', 'mini_model', 'name_in_short', 'open_language_model', 'model_and_name',
            'FlairEmbeddings', 'WordMemory', 'PooledFlairEmbeddings']
 
 # %% ../../nbs/17_flair_embeddings.ipynb #character-rows
@@ -100,6 +100,15 @@ def piece_end(
     fine = np.flatnonzero(padding <= SPARE * (stops - start) * len(active))
     return min(int(stops[fine[-1] if len(fine) else 0]), int(totals[0]))
 
+
+def longest_first(
+    offsets: np.ndarray,  # Where each row begins, (b + 1,)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # Starts, sizes; place of each row
+    "Sort rows by their size"
+    sizes = np.diff(offsets)
+    order = np.argsort(-sizes, kind="stable")
+    return offsets[:-1][order], sizes[order], np.argsort(order)
+
 # %% ../../nbs/17_flair_embeddings.ipynb #read-rows
 Reader = Callable[[Tensor, State | None], tuple[Tensor, State]]
 
@@ -113,12 +122,8 @@ def read_rows(
     device: torch.device | str = "cpu",
 ) -> Tensor:  # State at each token, (tokens, d)
     "Read rows of uneven length and keep what is known after each word"
-    totals = np.diff(rows.offsets)
-    order = np.argsort(-totals, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
+    begins, totals, rank = longest_first(rows.offsets)
     row = np.repeat(rank, lengths)  # of each token, among the sorted rows
-    begins, totals = rows.offsets[:-1][order], totals[order]
     state: State | None = None
     found, tokens, stop = [], [], 0
     while stop < totals[0]:
