@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
@@ -165,17 +166,18 @@ class StepSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         "All that changes, to go on later"
-        plain = (str, int, float, bool, type(None), list, dict)
-        state = self.scheduler.state_dict()
-        return {name: x for name, x in state.items() if isinstance(x, plain)}
+        return deepcopy(self.scheduler.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         "Go on from where `state_dict` was taken"
-        kept = {name: x for name, x in state.items() if name != "lr_lambdas"}
-        vars(self.scheduler).update(kept)
+        self.scheduler.load_state_dict(deepcopy(state))
 
 # %% ../../nbs/24_schedules.ipynb #make-schedule
 Scheduler = type | Callable[[Optimizer, int], LRScheduler]
+_KNOWN = (
+    "AnnealOnPlateau, OneCycleLR, LinearSchedulerWithWarmup, or a function of "
+    "optimizer and number of steps that makes a scheduler"
+)
 
 
 def step_schedule(
@@ -186,20 +188,23 @@ def step_schedule(
     epochs: int,  # In all
     warmup_fraction: float = 0.1,  # Share of the steps that a linear rate rises
 ) -> StepSchedule:
-    "A schedule for steps; raises `TypeError` for a class that is not known"
+    "A schedule for steps; raises `TypeError` for what makes no scheduler"
     total = -(-sentences // batch_size) * epochs
     if scheduler is OneCycleLR:
         rates = [group["lr"] for group in optimizer.param_groups]
         steps = (sentences // batch_size + 1) * epochs  # as Flair counts them
-        options = {"pct_start": 0.0, "cycle_momentum": False}
-        made: LRScheduler = OneCycleLR(optimizer, rates, steps, **options)
+        made: LRScheduler = OneCycleLR(
+            optimizer, rates, steps, pct_start=0.0, cycle_momentum=False
+        )
     elif scheduler is LinearSchedulerWithWarmup:
         warmup = int(warmup_fraction * total)
         made = LinearSchedulerWithWarmup(optimizer, total, warmup)
-    elif isinstance(scheduler, type):
-        message = f"scheduler {scheduler.__name__} is not known: take AnnealOnPlateau,"
-        hint = "or a function of optimizer and number of steps that makes a scheduler"
-        raise TypeError(f"{message} OneCycleLR, LinearSchedulerWithWarmup, {hint}")
+    elif isinstance(scheduler, type) or not callable(scheduler):
+        name = getattr(scheduler, "__name__", repr(scheduler))
+        raise TypeError(f"scheduler {name} is not known: take {_KNOWN}")
     else:
         made = scheduler(optimizer, total)
+        if not isinstance(made, LRScheduler):
+            what = type(made).__name__
+            raise TypeError(f"scheduler makes {what}, no scheduler: take {_KNOWN}")
     return StepSchedule(optimizer, made)

@@ -51,7 +51,8 @@ from flairnb.trainers.schedules import (
 # %% auto #0
 __all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'Settings', 'training_data',
            'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample', 'measured_splits', 'measure',
-           'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run', 'ModelTrainer']
+           'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run',
+           'report_step', 'one_epoch', 'judge', 'results_of', 'all_epochs', 'carry_out', 'ModelTrainer']
 
 # %% ../../nbs/27_trainer.ipynb #train-step
 MAX_GRADIENT_NORM = 5.0
@@ -181,6 +182,12 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is at least 1, not {value}")
+        if not 0 <= self.warmup_fraction <= 1:
+            what = f"not {self.warmup_fraction}"
+            raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
+        if self.decoder_learning_rate is not None and self.decoder_learning_rate < 0:
+            what = f"not {self.decoder_learning_rate}"
+            raise ValueError(f"decoder_learning_rate is at least 0, {what}")
         choices = {
             "embeddings_storage_mode": STORAGE_MODES,
             "embeddings_storage_precision": STORED_PRECISIONS,
@@ -336,15 +343,22 @@ def measure(
     )
 
 # %% ../../nbs/27_trainer.ipynb #run-parts
+def decay_of(settings: Settings) -> float:
+    "By how much the optimizer lets weights decay"
+    weight = torch.zeros(1, requires_grad=True)
+    arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
+    found: float = settings.optimizer([weight], **arguments).defaults.get(
+        "weight_decay", 0.0
+    )
+    return found
+
+
 def weight_groups(
     model: nn.Module,  # What is trained
     settings: Settings,  # Rates, and what decays
 ) -> list[dict[str, Any]]:  # For an optimizer
     "Weights by learning rate, and by whether they decay: biases and norms do not"
-    default = inspect.signature(settings.optimizer).parameters.get("weight_decay")
-    decay = 0.0 if default is None else default.default
-    decay = settings.optimizer_arguments.get("weight_decay", decay)
-    apart = bool(decay) and not settings.decay_biases_and_norms
+    apart = decay_of(settings) != 0 and not settings.decay_biases_and_norms
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
@@ -414,7 +428,7 @@ def introduce(
 
 # %% ../../nbs/27_trainer.ipynb #run
 class Run:
-    "One training run, from its settings to its results"
+    "One call of `train`: what it works with, and how far it has come"
 
     def __init__(self, model: Model, corpus: Corpus, settings: Settings) -> None:
         self.model, self.settings, self.folder = model, settings, settings.base_path
@@ -434,30 +448,11 @@ class Run:
         self.dev_scores: list[float] = []
         self.stop_reason = f"all {settings.max_epochs} epochs are done"
 
-    def go(self) -> dict[str, Any]:
-        "Train, and tell the scores"
-        try:
-            introduce(self.log, self.model, self.splits, self.settings)
-            for warning in self.warnings:
-                self.log.say(warning, warn=True)
-            self._store_vectors()
-            try:
-                self._epochs()
-            except KeyboardInterrupt:
-                self.stop_reason = "interrupted by the user"
-            self.log.say(f"Training ends: {self.stop_reason}")
-            self._write_card()
-            if self.settings.save_final_model:
-                self.model.save(self.folder / "final-model.pt")
-            return self._results()
-        except Exception as error:
-            self.log.note(f"Training failed: {type(error).__name__}: {error}")
-            raise
-        finally:
-            drop_stores(self.model)
-            self.log.close()
+    def write_card(self, epochs: int) -> None:
+        "Note in the model how it was made"
+        self.model.training_card = {"epochs": epochs} | self.settings.as_card()
 
-    def _store_vectors(self) -> None:
+    def store_vectors(self) -> None:
         "Compute what never changes, for all splits that are read"
         settings, splits = self.settings, list(self.splits.values())
         precision = settings.embeddings_storage_precision
@@ -466,86 +461,128 @@ class Run:
         for line in store_vectors(self.model, splits, *how, budget):
             self.log.say(line)
 
-    def _epochs(self) -> None:
-        for epoch in range(1, self.settings.max_epochs + 1):
-            if self.schedule.finished:
-                rate = learning_rate_of(self.optimizer)
-                self.stop_reason = f"the learning rate {rate:g} is too small to go on"
+# %% ../../nbs/27_trainer.ipynb #one-epoch
+def report_step(
+    run: Run,  # Where it happens
+    epoch: int,  # Which one, counted from 1
+    number: int,  # Batches so far in this epoch
+    batches: int,  # Batches of an epoch
+    meter: LossMeter,  # Their losses
+) -> None:
+    "Write down how it goes in the middle of an epoch"
+    where = f"epoch {epoch} - iter {number}/{batches} - loss {meter.mean():.8f}"
+    speed, rate = meter.speed(), learning_rate_of(run.optimizer)
+    run.log.note(f"{where} - tokens/sec: {speed:.2f} - lr: {rate:g}")
+    if run.weights is not None:
+        run.weights.write((epoch - 1) * batches + number, run.model)
+
+
+def one_epoch(
+    run: Run,  # What is trained
+    epoch: int,  # Which one, counted from 1
+) -> tuple[dict[str, Any], Result | None]:  # A row of the history; how dev went
+    "Train for an epoch and measure; raises `FloatingPointError`, see `train_epoch`"
+    rate = learning_rate_of(run.optimizer)
+    row: dict[str, Any] = {"EPOCH": epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
+    row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": rate}
+    parts = (run.model, run.schedule, run.splits["train"], run.settings, epoch)
+    row["TRAIN_LOSS"] = loss = train_epoch(*parts, partial(report_step, run, epoch))
+    run.log.say(f"EPOCH {epoch} done: loss {loss:.4f} - lr {rate:g}")
+    results = {}
+    for name, split in run.measured.items():
+        result = results[name] = measure(run.model, name, split, run.settings)
+        row |= result_columns(name.upper(), result)
+        scores = f"loss {result.loss:.4f} - score {result.main_score:.4f}"
+        run.log.say(f"{name.upper()}: {scores}")
+    return row, results.get("dev")
+
+# %% ../../nbs/27_trainer.ipynb #judge
+def judge(
+    run: Run,  # Where it happens
+    row: dict[str, Any],  # Of this epoch; its `BAD_EPOCHS` are filled in
+    dev: Result | None,  # How dev went, if it is measured
+) -> None:
+    "Keep the best model, lower the learning rate, write the row down"
+    epoch, loss = row["EPOCH"], row["TRAIN_LOSS"]
+    score, against = (dev.main_score, dev.loss) if dev else (-loss, loss)
+    bad = run.schedule.bad_epochs + 1
+    lowered = run.schedule.epoch_done(score, against)
+    row["BAD_EPOCHS"] = bad if lowered else run.schedule.bad_epochs
+    run.history.add(row)
+    note = f"bad epochs: {row['BAD_EPOCHS']}"
+    if lowered:
+        note += f", learning rate lowered to {learning_rate_of(run.optimizer):g}"
+    if dev:
+        run.dev_scores.append(score)
+        keep = not run.settings.use_final_model_for_eval
+        if keep and is_best_model(score, against, run.best):
+            run.best, note = (score, against), f"{note}, best model so far"
+            run.write_card(epoch)
+            run.model.save(run.folder / "best-model.pt")
+    every = run.settings.save_model_each_k_epochs
+    if every and epoch % every == 0:
+        run.model.save(run.folder / f"model_epoch_{epoch}.pt")
+    run.log.say(note)
+
+# %% ../../nbs/27_trainer.ipynb #carry-out
+def results_of(
+    run: Run,  # Whose epochs are over
+) -> dict[str, Any]:  # What `train` returns
+    "Test the best model, which stays in memory, and collect the histories"
+    best, test, score = run.folder / "best-model.pt", run.splits.get("test"), 0.0
+    if run.best is not None:
+        run.model.load_state_dict(read_model_file(best).tensors)
+        run.log.say("The best model is tested")
+    if test is not None:
+        result = measure(run.model, "test", test, run.settings)
+        score = result.main_score
+        run.log.say(str(result))
+    run.model.eval()
+    return {
+        "test_score": score,
+        "dev_score_history": run.dev_scores,
+        "train_loss_history": run.history.column("TRAIN_LOSS"),
+        "dev_loss_history": run.history.column("DEV_LOSS"),
+        "stop_reason": run.stop_reason,
+    }
+
+
+def all_epochs(
+    run: Run,  # What is trained; its `stop_reason` is filled in
+) -> None:
+    "Train until the epochs are done, the rate is too small, or the user has enough"
+    try:
+        for epoch in range(1, run.settings.max_epochs + 1):
+            if run.schedule.finished:
+                rate = learning_rate_of(run.optimizer)
+                run.stop_reason = f"the learning rate {rate:g} is too small to go on"
                 break
-            self._epoch(epoch)
+            judge(run, *one_epoch(run, epoch))
+    except KeyboardInterrupt:
+        run.stop_reason = "interrupted by the user"
+    run.log.say(f"Training ends: {run.stop_reason}")
 
-    def _epoch(self, epoch: int) -> None:
-        rate = learning_rate_of(self.optimizer)
-        row: dict[str, Any] = {"EPOCH": epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
-        row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": rate}
 
-        def report(number: int, batches: int, meter: LossMeter) -> None:
-            self._report(epoch, number, batches, meter)
-
-        train, settings = self.splits["train"], self.settings
-        parts = (self.model, self.schedule, train, settings, epoch, report)
-        loss = row["TRAIN_LOSS"] = train_epoch(*parts)
-        self.log.say(f"EPOCH {epoch} done: loss {loss:.4f} - lr {rate:g}")
-        results = {}
-        for name, split in self.measured.items():
-            result = results[name] = measure(self.model, name, split, settings)
-            row |= result_columns(name.upper(), result)
-            scores = f"loss {result.loss:.4f} - score {result.main_score:.4f}"
-            self.log.say(f"{name.upper()}: {scores}")
-        self._judge(epoch, row, results.get("dev"))
-
-    def _judge(self, epoch: int, row: dict[str, Any], dev: Result | None) -> None:
-        "Keep the best model, lower the learning rate, write the row down"
-        loss = row["TRAIN_LOSS"]
-        score, against = (dev.main_score, dev.loss) if dev else (-loss, loss)
-        bad = self.schedule.bad_epochs + 1
-        lowered = self.schedule.epoch_done(score, against)
-        row["BAD_EPOCHS"] = bad if lowered else self.schedule.bad_epochs
-        self.history.add(row)
-        note = f"bad epochs: {row['BAD_EPOCHS']}"
-        if lowered:
-            note += f", learning rate lowered to {learning_rate_of(self.optimizer):g}"
-        if dev:
-            self.dev_scores.append(score)
-            keep = not self.settings.use_final_model_for_eval
-            if keep and is_best_model(score, against, self.best):
-                self.best, note = (score, against), f"{note}, best model so far"
-                self._write_card(epoch)
-                self.model.save(self.folder / "best-model.pt")
-        every = self.settings.save_model_each_k_epochs
-        if every and epoch % every == 0:
-            self.model.save(self.folder / f"model_epoch_{epoch}.pt")
-        self.log.say(note)
-
-    def _report(self, epoch: int, number: int, batches: int, meter: LossMeter) -> None:
-        where = f"epoch {epoch} - iter {number}/{batches} - loss {meter.mean():.8f}"
-        speed, rate = meter.speed(), learning_rate_of(self.optimizer)
-        self.log.note(f"{where} - tokens/sec: {speed:.2f} - lr: {rate:g}")
-        if self.weights is not None:
-            self.weights.write((epoch - 1) * batches + number, self.model)
-
-    def _results(self) -> dict[str, Any]:
-        "Test the best model, which stays in memory, and collect the histories"
-        best, test, score = self.folder / "best-model.pt", self.splits.get("test"), 0.0
-        if self.best is not None:
-            self.model.load_state_dict(read_model_file(best).tensors)
-            self.log.say("The best model is tested")
-        if test is not None:
-            result = measure(self.model, "test", test, self.settings)
-            score = result.main_score
-            self.log.say(str(result))
-        self.model.eval()
-        return {
-            "test_score": score,
-            "dev_score_history": self.dev_scores,
-            "train_loss_history": self.history.column("TRAIN_LOSS"),
-            "dev_loss_history": self.history.column("DEV_LOSS"),
-            "stop_reason": self.stop_reason,
-        }
-
-    def _write_card(self, epoch: int | None = None) -> None:
-        done = epoch or len(self.history.rows)
-        self.model.training_card = {"epochs": done} | self.settings.as_card()
+def carry_out(
+    run: Run,  # What was made ready
+) -> dict[str, Any]:  # What `train` returns
+    "Train, save the last model, and tell the scores"
+    try:
+        introduce(run.log, run.model, run.splits, run.settings)
+        for warning in run.warnings:
+            run.log.say(warning, warn=True)
+        run.store_vectors()
+        all_epochs(run)
+        run.write_card(len(run.history.rows))
+        if run.settings.save_final_model:
+            run.model.save(run.folder / "final-model.pt")
+        return results_of(run)
+    except Exception as error:
+        run.log.note(f"Training failed: {type(error).__name__}: {error}")
+        raise
+    finally:
+        drop_stores(run.model)
+        run.log.close()
 
 # %% ../../nbs/27_trainer.ipynb #trainer
 class ModelTrainer:
@@ -607,7 +644,7 @@ class ModelTrainer:
         given["seed"] = current_seed() if seed is None else seed
         if seed is not None:
             set_seed(seed)
-        return Run(self.model, self.corpus, Settings(**given)).go()
+        return carry_out(Run(self.model, self.corpus, Settings(**given)))
 
     def fine_tune(
         self,
@@ -615,7 +652,8 @@ class ModelTrainer:
         learning_rate: float = 5e-5,  # At its highest
         max_epochs: int = 10,  # Passes over train
         mini_batch_size: int = 4,  # Sentences in a step
-        optimizer: type[Optimizer] = AdamW,  # Its class
+        eval_batch_size: int = 16,  # ... in an evaluation
+        optimizer: type[Optimizer] | None = None,  # Its class, by default AdamW
         scheduler: Any = LinearSchedulerWithWarmup,  # Rises, then falls to 0
         embeddings_storage_mode: str = "none",  # Nothing stays the same
         use_final_model_for_eval: bool = True,  # Test the last model, not the best
@@ -623,4 +661,5 @@ class ModelTrainer:
     ) -> dict[str, Any]:  # As from `train`
         "Train with the settings that suit transformers"
         given = {k: v for k, v in locals().items() if k not in ("self", "others")}
+        given["optimizer"] = optimizer or self.optimizer or AdamW
         return self.train(**given, **others)
