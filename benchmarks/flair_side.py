@@ -9,25 +9,33 @@ import warnings
 from typing import Any
 
 from measure import (
-    EPOCHS,
+    FINE_TUNING,
+    HEAD,
     TAG,
     TRAININGS,
     Clock,
-    epoch_speeds,
+    embed_speed,
     predict_speeds,
     report,
     resident,
     settings,
     sizes,
+    train_speeds,
 )
 
 warnings.simplefilter("ignore")
 BEGAN = time.perf_counter()
 import flair  # noqa: E402
-from flair.data import Corpus, Sentence  # noqa: E402
+from flair.data import Corpus, Dictionary, Sentence  # noqa: E402
 from flair.datasets import UniversalDependenciesCorpus  # noqa: E402
-from flair.embeddings import StackedEmbeddings, WordEmbeddings  # noqa: E402
-from flair.models import SequenceTagger  # noqa: E402
+from flair.embeddings import (  # noqa: E402
+    CharacterEmbeddings,
+    FlairEmbeddings,
+    StackedEmbeddings,
+    TransformerWordEmbeddings,
+    WordEmbeddings,
+)
+from flair.models import LanguageModel, SequenceTagger  # noqa: E402
 from flair.trainers import ModelTrainer  # noqa: E402
 
 IMPORT_SECONDS = time.perf_counter() - BEGAN
@@ -63,36 +71,82 @@ def vectors_role(given: dict[str, Any]) -> dict[str, Any]:
     return {"words": len(read)}
 
 
-def tagging_role(given: dict[str, Any]) -> dict[str, Any]:
-    "Train in each way, and predict"
+def prepare(given: dict[str, Any]) -> tuple[Corpus, Corpus, list[list[str]]]:
+    "The whole corpus, what is trained on, and the words of what is predicted"
     import torch
 
     torch.set_num_threads(given["threads"])
-    whole = UniversalDependenciesCorpus(given["corpus"])
-    train = [whole.train[i] for i in range(0, len(whole.train), given["part"])]
+    whole, part = UniversalDependenciesCorpus(given["corpus"]), given["part"]
+    train = [whole.train[i] for i in range(0, len(whole.train), part)]
     corpus = Corpus(train, [whole.dev[0]], sample_missing_splits=False)
+    words = [[token.text for token in s] for s in whole.test][::part]
+    return whole, corpus, words
+
+
+def tagging_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train in each way, and predict"
+    whole, corpus, words = prepare(given)
     labels = whole.make_label_dictionary(TAG)
-    words = [[token.text for token in s] for s in whole.test][:: given["part"]]
-    found: dict[str, Any] = {"sizes": sizes(map(len, train), map(len, words))}
+    found: dict[str, Any] = {"sizes": sizes(map(len, corpus.train), map(len, words))}
     for name, (hidden, amp) in TRAININGS.items():
         flair.set_seed(1)
-        for sentence in train:
+        for sentence in corpus.train:
             sentence.clear_embeddings()
         embeddings = StackedEmbeddings([WordEmbeddings(given["gensim"])])
         tagger = TimedTagger(embeddings, labels, TAG, hidden_size=hidden, use_crf=True)
-        with tempfile.TemporaryDirectory() as folder:
-            ModelTrainer(tagger, corpus).train(
-                folder,
-                learning_rate=0.1,
-                mini_batch_size=32,
-                max_epochs=EPOCHS,
-                save_final_model=False,
-                use_amp=amp,
-            )
-        found[name] = epoch_speeds(tagger)
+        trainer = ModelTrainer(tagger, corpus)
+        found[name] = train_speeds(trainer.train, tagger, use_amp=amp)
         if name == "train_256":
             found |= predict_speeds(tagger.predict, build, words)
     return found
+
+
+def language_model_files_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Write a forward and a backward language model with random weights"
+    known = Dictionary(add_unk=True)
+    for code in (10, *range(32, 127), *range(160, 363)):  # with `<unk>`, 300
+        known.add_item(chr(code))
+    for file, forward in zip(given["language_models"], (True, False), strict=True):
+        flair.set_seed(1)
+        LanguageModel(known, forward, given["state"], 1).save(file)
+    return {"characters": len(known)}
+
+
+def language_model_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Compute vectors of sentences"
+    _, corpus, words = prepare(given)
+    parts = [FlairEmbeddings(file) for file in given["language_models"]]
+    speed = embed_speed(StackedEmbeddings(parts).embed, build, words)
+    text = sizes(map(len, corpus.train), map(len, words))
+    return {"sizes": text, "float32": speed}
+
+
+def transformer_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Fine-tune a transformer, and predict"
+    whole, corpus, words = prepare(given)
+    labels = whole.make_label_dictionary(TAG)
+    flair.set_seed(1)
+    embeddings = TransformerWordEmbeddings(given["minilm"], fine_tune=True)
+    tagger = TimedTagger(embeddings, labels, TAG, **HEAD)
+    trainer = ModelTrainer(tagger, corpus)
+    trained = train_speeds(trainer.fine_tune, tagger, **FINE_TUNING)
+    text = sizes(map(len, corpus.train), map(len, words))
+    found = predict_speeds(tagger.predict, build, words)
+    return found | {"sizes": text, "train": trained}
+
+
+def characters_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train on characters and words"
+    whole, corpus, words = prepare(given)
+    labels = whole.make_label_dictionary(TAG)
+    known = Dictionary(add_unk=True)
+    for character in sorted({c for row in corpus.train for c in row.to_plain_string()}):
+        known.add_item(character)
+    flair.set_seed(1)
+    parts = [WordEmbeddings(given["gensim"]), CharacterEmbeddings(known)]
+    tagger = TimedTagger(StackedEmbeddings(parts), labels, TAG, hidden_size=256)
+    trained = train_speeds(ModelTrainer(tagger, corpus).train, tagger)
+    return {"sizes": sizes(map(len, corpus.train), map(len, words)), "train": trained}
 
 
 def tutorial_role(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from typing import Any
 
 from measure import (
-    EPOCHS,
+    FINE_TUNING,
+    HEAD,
+    PRECISIONS,
     TAG,
     TRAININGS,
     Clock,
-    epoch_speeds,
+    embed_speed,
+    peak_memory,
     predict_speeds,
     report,
     resident,
     settings,
     sizes,
+    train_speeds,
 )
 
 BEGAN = time.perf_counter()
 import flairnb  # noqa: E402
 from flairnb.data import Corpus, Sentence  # noqa: E402
 from flairnb.datasets import UniversalDependenciesCorpus  # noqa: E402
-from flairnb.embeddings import StackedEmbeddings, WordEmbeddings  # noqa: E402
+from flairnb.embeddings import (  # noqa: E402
+    CharacterEmbeddings,
+    FlairEmbeddings,
+    StackedEmbeddings,
+    TokenEmbeddings,
+    TransformerWordEmbeddings,
+    WordEmbeddings,
+)
 from flairnb.models import SequenceTagger  # noqa: E402
 from flairnb.trainers import ModelTrainer  # noqa: E402
 
@@ -62,34 +72,108 @@ def prepare(given: dict[str, Any], step: int = 1) -> tuple[Corpus, Corpus]:
     return whole, Corpus(train, dev, sample_missing_splits=False)
 
 
-def new_tagger(given: dict[str, Any], whole: Corpus, hidden: int) -> TimedTagger:
+def new_tagger(
+    whole: Corpus, parts: list[TokenEmbeddings], **given: Any
+) -> TimedTagger:
     "A tagger with new weights"
-    flairnb.set_seed(1)
-    embeddings = StackedEmbeddings([WordEmbeddings(given["glove"])])
     labels = whole.make_label_dictionary(TAG)
-    return TimedTagger(embeddings, labels, TAG, hidden_size=hidden, use_crf=True)
+    return TimedTagger(StackedEmbeddings(parts), labels, TAG, **given)
+
+
+def word_tagger(given: dict[str, Any], whole: Corpus, hidden: int) -> TimedTagger:
+    "A tagger on word vectors"
+    flairnb.set_seed(1)
+    return new_tagger(whole, [WordEmbeddings(given["glove"])], hidden_size=hidden)
+
+
+def words_of(given: dict[str, Any], whole: Corpus) -> list[list[str]]:
+    "What is predicted"
+    return [[token.text for token in s] for s in whole.test][:: given["part"]]
 
 
 def tagging_role(given: dict[str, Any]) -> dict[str, Any]:
     "Train in each way, and predict"
     whole, corpus = prepare(given)
-    words = [[token.text for token in s] for s in whole.test][:: given["part"]]
+    words = words_of(given, whole)
     found: dict[str, Any] = {"sizes": sizes(corpus.train.lengths, map(len, words))}
     for name, (hidden, amp) in TRAININGS.items():
-        tagger = new_tagger(given, whole, hidden)
-        with tempfile.TemporaryDirectory() as folder:
-            ModelTrainer(tagger, corpus).train(
-                folder,
-                learning_rate=0.1,
-                mini_batch_size=32,
-                max_epochs=EPOCHS,
-                save_final_model=False,
-                use_amp=amp,
-            )
-        found[name] = epoch_speeds(tagger)
+        tagger = word_tagger(given, whole, hidden)
+        trainer = ModelTrainer(tagger, corpus)
+        found[name] = train_speeds(trainer.train, tagger, use_amp=amp)
         if name == "train_256":
             found |= predict_speeds(tagger.predict, build, words)
     return found
+
+
+def language_model_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Compute vectors of sentences in each precision"
+    whole, corpus = prepare(given)
+    words, found = words_of(given, whole), {}
+    for precision in PRECISIONS:
+        files = given["language_models"]
+        parts = [FlairEmbeddings(file, precision=precision) for file in files]
+        found[precision] = embed_speed(StackedEmbeddings(parts).embed, build, words)
+    best = max(found[precision] for precision in given["accurate"])
+    return found | {"sizes": sizes(corpus.train.lengths, map(len, words)), "best": best}
+
+
+def transformer_tagger(given: dict[str, Any], whole: Corpus) -> TimedTagger:
+    "A transformer with a linear layer"
+    flairnb.set_seed(1)
+    embeddings = TransformerWordEmbeddings(given["minilm"], fine_tune=True)
+    return TimedTagger(embeddings, whole.make_label_dictionary(TAG), TAG, **HEAD)
+
+
+def transformer_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Fine-tune a transformer, and predict"
+    whole, corpus = prepare(given)
+    words, tagger = words_of(given, whole), transformer_tagger(given, whole)
+    trainer = ModelTrainer(tagger, corpus)
+    trained = train_speeds(trainer.fine_tune, tagger, **FINE_TUNING)
+    found = predict_speeds(tagger.predict, build, words)
+    text = sizes(corpus.train.lengths, map(len, words))
+    return found | {"sizes": text, "train": trained}
+
+
+def bare_role(given: dict[str, Any]) -> dict[str, Any]:
+    "How near fine-tuning and predicting come to the transformer alone"
+    from limit import against_transformer
+
+    whole, corpus = prepare(given, 2)
+    sentences, tagger = words_of(given, whole), transformer_tagger(given, whole)
+    return against_transformer(tagger, corpus.train, lambda: build(sentences))
+
+
+def characters_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train on characters and words; the part that the characters take"
+    from limit import character_share
+
+    whole, corpus = prepare(given)
+    flairnb.set_seed(1)
+    characters = CharacterEmbeddings()
+    parts = [WordEmbeddings(given["glove"]), characters]
+    tagger = new_tagger(whole, parts, hidden_size=256)
+    trained = train_speeds(ModelTrainer(tagger, corpus).train, tagger)
+    share = character_share(tagger, characters, corpus.train)
+    text = sizes(corpus.train.lengths, map(len, words_of(given, whole)))
+    return {"sizes": text, "train": trained, "share": share}
+
+
+def storage_role(given: dict[str, Any]) -> dict[str, Any]:
+    "What stored language models cost in later epochs, as a part of the first"
+    from limit import stored_share
+
+    _, corpus = prepare(given)
+    return {"later": stored_share(corpus.train, state=256)}
+
+
+def chunk_role(given: dict[str, Any]) -> dict[str, Any]:
+    "The most memory that a step takes"
+    from limit import longest_step
+
+    whole, corpus = prepare(given)
+    tagger = transformer_tagger(given, whole)
+    return {"peak": peak_memory(longest_step(tagger, corpus.train, given["chunk"]))}
 
 
 def build(words: list[list[str]]) -> list[Sentence]:
@@ -103,7 +187,7 @@ def limit_role(given: dict[str, Any]) -> dict[str, Any]:
     whole, corpus = prepare(given, EVERY)
     found: dict[str, Any] = {}
     for hidden in given["hidden"]:
-        tagger = new_tagger(given, whole, hidden)
+        tagger = word_tagger(given, whole, hidden)
         found[f"hidden_{hidden}"] = against_network(tagger, corpus.train, hidden)
         found[f"hidden_{hidden}"]["crf_share"] = crf_share(tagger, corpus.train)
     return found

@@ -1,38 +1,51 @@
-"""How near a training step of flairnb comes to what torch's own network costs."""
+"""How near flairnb comes to what bare networks cost, and what its parts take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
-from flairnb.batches import epoch_order, iterate
-from flairnb.data import SentenceDataset
+from flairnb.batches import Batch, epoch_order, iterate
+from flairnb.data import Dictionary, Sentence, SentenceDataset
+from flairnb.embeddings import CharacterEmbeddings, FlairEmbeddings, StackedEmbeddings
+from flairnb.embeddings.base import store_vectors
 from flairnb.models import SequenceTagger
+from flairnb.models.language_model import LanguageModel
 from flairnb.trainers.trainer import train_step
 
 SIZE, DIMENSIONS = 32, 100
+PLAIN = partial(SGD, lr=0.1)
 EVERY = 6  # every sixth sentence is enough, for both sides have the same batches
 
 
-def batches(train: SentenceDataset) -> list[np.ndarray]:
+def batches(train: SentenceDataset, size: int = SIZE) -> list[np.ndarray]:
     "The batches of the trainer's first epoch"
-    return epoch_order(train.lengths, SIZE, seed=1, epoch=1)
+    return epoch_order(train.lengths, size, seed=1, epoch=1)
 
 
 class Steps:
     "Training steps of the tagger, as the trainer makes them"
 
-    def __init__(self, tagger: SequenceTagger, train: SentenceDataset) -> None:
-        self.tagger, self.train, self.order = tagger.train(), train, batches(train)
-        self.optimizer = SGD(tagger.parameters(), lr=0.1)
+    def __init__(
+        self,
+        tagger: SequenceTagger,
+        train: SentenceDataset,
+        size: int = SIZE,
+        optimizer: Callable[..., Optimizer] = PLAIN,
+    ) -> None:
+        self.tagger, self.train, self.order = tagger, train, batches(train, size)
+        self.optimizer = optimizer(tagger.parameters())
         tagger.prepare([train.table])
 
     def epoch(self) -> None:
+        self.tagger.train()
         for batch in iterate(self.train, self.order):
             train_step(self.tagger, self.optimizer, batch)
 
@@ -59,20 +72,27 @@ class Network:
 
 
 class Stopwatch:
-    "Notes when the CRF begins and ends, on the way there and on the way back"
+    "Notes when a module begins and ends, on the way there and on the way back"
 
-    def __init__(self, crf: nn.Module) -> None:
-        self.seconds, self.began = 0.0, 0.0
-        crf.register_forward_pre_hook(self.begin)
-        crf.register_forward_hook(self.end)
+    def __init__(
+        self,
+        module: nn.Module,
+        last: nn.Parameter | None = None,  # Its gradient ends the way back, if given
+    ) -> None:
+        self.seconds, self.began, self.last = 0.0, 0.0, last
+        module.register_forward_pre_hook(self.begin)
+        module.register_forward_hook(self.end)
+        if last is not None:
+            last.register_post_accumulate_grad_hook(self.stop)
 
-    def begin(self, crf: nn.Module, given: tuple[Any, ...]) -> None:
-        given[0].register_hook(self.stop)  # its gradient is the last that the CRF makes
+    def begin(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        if self.last is None:
+            given[0].register_hook(self.stop)  # its gradient is the last that is made
         self.start()
 
-    def end(self, crf: nn.Module, given: tuple[Any, ...], loss: torch.Tensor) -> None:
+    def end(self, module: nn.Module, given: tuple[Any, ...], out: torch.Tensor) -> None:
         self.stop()
-        loss.register_hook(self.start)  # the way back begins with the loss
+        out.register_hook(self.start)  # the way back begins with what came out
 
     def start(self, *_: Any) -> None:
         self.began = time.perf_counter()
@@ -87,30 +107,149 @@ def seconds_of(work: Any) -> float:
     return time.perf_counter() - start
 
 
+def in_turns(works: dict[str, Any], repeats: int = 3) -> dict[str, float]:
+    "Seconds that an epoch of each work takes, the median of `repeats`"
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(1 + repeats):  # the first is a warm-up
+        for name, work in works.items():
+            taken[name].append(seconds_of(work))
+    return {name: float(np.median(seconds[1:])) for name, seconds in taken.items()}
+
+
 def against_network(
-    tagger: SequenceTagger, train: SentenceDataset, hidden: int, repeats: int = 3
+    tagger: SequenceTagger, train: SentenceDataset, hidden: int
 ) -> dict[str, float]:
-    "Tokens per second of tagger and network, in turns; the median of `repeats`"
+    "Tokens per second of tagger and network, in turns"
     works = {
         "tagger": Steps(tagger, train),
         "batch_first": Network(train, hidden, batch_first=True),
         "time_major": Network(train, hidden, batch_first=False),
     }
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(1 + repeats):  # the first is a warm-up
-        for name, work in works.items():
-            taken[name].append(seconds_of(work))
     tokens = int(train.lengths.sum())
-    found = {k: tokens / float(np.median(v[1:])) for k, v in taken.items()}
+    found = {name: tokens / seconds for name, seconds in in_turns(works).items()}
     found["share"] = found["tagger"] / max(found["batch_first"], found["time_major"])
     return found
 
 
-def crf_share(tagger: SequenceTagger, train: SentenceDataset) -> float:
-    "Part of the time of training steps that passes in the CRF, both ways"
-    steps = Steps(tagger, train)
+def share_of(watch: Stopwatch, steps: Steps) -> float:
+    "Part of the time of training steps that a watch was on"
     steps.epoch()
-    assert tagger.crf is not None
-    watch = Stopwatch(tagger.crf)
+    watch.seconds = 0.0
     whole = seconds_of(steps)
     return watch.seconds / whole
+
+
+def crf_share(tagger: SequenceTagger, train: SentenceDataset) -> float:
+    "Part of the time of training steps that passes in the CRF, both ways"
+    assert tagger.crf is not None
+    return share_of(Stopwatch(tagger.crf), Steps(tagger, train))
+
+
+def character_share(
+    tagger: SequenceTagger, characters: CharacterEmbeddings, train: SentenceDataset
+) -> float:
+    "Part of the time of training steps that passes in the characters, both ways"
+    watch = Stopwatch(characters, characters.char_embedding.weight)
+    return share_of(watch, Steps(tagger, train))
+
+
+class Prediction:
+    "Predictions by the tagger, of new sentences each time"
+
+    def __init__(
+        self, tagger: SequenceTagger, build: Callable[[], list[Sentence]], times: int
+    ) -> None:
+        self.tagger, self.waiting = tagger, [build() for _ in range(times)]
+
+    def epoch(self) -> None:
+        self.tagger.predict(self.waiting.pop(), SIZE)
+
+
+class Transformer:
+    "A transformer without anything around it, on given sub-tokens"
+
+    def __init__(self, folder: str, seen: list[dict[str, Any]], train: bool) -> None:
+        from transformers import AutoModel
+
+        self.network = AutoModel.from_pretrained(folder).train(train)
+        self.seen, self.train = seen, train
+        self.optimizer = AdamW(self.network.parameters(), lr=5e-5)
+
+    def epoch(self) -> None:
+        with torch.set_grad_enabled(self.train):
+            for given in self.seen:
+                states = self.network(**given).last_hidden_state
+                if self.train:
+                    self.optimizer.zero_grad(set_to_none=True)
+                    states.mean().backward()
+                    self.optimizer.step()
+
+
+def given_to(network: nn.Module, work: Any) -> list[dict[str, Any]]:
+    "What a network is given while an epoch of a work is done"
+    seen: list[dict[str, Any]] = []
+
+    def note(_: nn.Module, __: Any, named: dict[str, Any]) -> None:
+        seen.append(named)
+
+    hook = network.register_forward_pre_hook(note, with_kwargs=True)
+    work.epoch()
+    hook.remove()
+    return seen
+
+
+def against_transformer(
+    tagger: SequenceTagger,  # A transformer with a linear layer
+    train: SentenceDataset,
+    build: Callable[[], list[Sentence]],  # Makes what is predicted
+) -> dict[str, float]:
+    "Tokens per second of tagger and transformer, in turns; the part that is reached"
+    network: Any = tagger.embeddings.model
+    folder, repeats = network.name_or_path, 3
+    steps = Steps(tagger, train, 16, partial(AdamW, lr=5e-5))
+    prediction = Prediction(tagger, build, repeats + 2)
+    tokens = {"train": int(train.lengths.sum()), "predict": sum(map(len, build()))}
+    found = {}
+    for name, work in {"train": steps, "predict": prediction}.items():
+        bare = Transformer(folder, given_to(network, work), train=name == "train")
+        taken = in_turns({"tagger": work, "bare": bare}, repeats)
+        found |= {f"{name}_{k}": tokens[name] / taken[k] for k in taken}
+        found[f"{name}_share"] = taken["bare"] / taken["tagger"]
+    return found
+
+
+class Fetching:
+    "Vectors of all sentences, from a store where there is one"
+
+    def __init__(self, embeddings: StackedEmbeddings, train: SentenceDataset) -> None:
+        self.embeddings, self.train, self.order = embeddings, train, batches(train)
+
+    def epoch(self) -> None:
+        with torch.no_grad():
+            for batch in iterate(self.train, self.order):
+                self.embeddings(batch)
+
+
+def stored_share(train: SentenceDataset, state: int) -> float:
+    "What fetching stored vectors takes, as a part of computing and fetching them"
+    known = Dictionary.of(map(chr, range(32, 332)), add_unk=True)
+    ways = (LanguageModel(known, way, state, 1) for way in (True, False))
+    embeddings = StackedEmbeddings([FlairEmbeddings(model) for model in ways])
+    start = time.perf_counter()
+    store_vectors(embeddings, [train], "cpu")
+    computing = time.perf_counter() - start
+    fetching = in_turns({"all": Fetching(embeddings, train)})["all"]
+    return fetching / (computing + fetching)
+
+
+def longest_step(
+    tagger: SequenceTagger,  # What makes a step
+    train: SentenceDataset,
+    chunk: int | None,  # Sentences at a time
+    size: int = 16,  # Sentences of the step
+) -> Callable[[], Any]:  # Makes the step
+    "A step on the longest sentences"
+    rows = train.rows[np.argsort(-train.lengths, kind="stable")[:size]]
+    optimizer = AdamW(tagger.train().parameters(), lr=5e-5)
+    batch = Batch(train.table, rows)
+    return partial(train_step, tagger, optimizer, batch, chunk)

@@ -6,8 +6,9 @@ import gc
 import json
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ TRAININGS = {  # what it is called: hidden size, whether with `use_amp`
     "train_512": (512, False),
     "train_256_amp": (256, True),
 }
+PRECISIONS = ("float32", "bfloat16", "int8")  # of flairnb's language models
+HEAD = {"use_rnn": False, "use_crf": False, "reproject_embeddings": False}
+FINE_TUNING = {"learning_rate": 5e-5, "mini_batch_size": 16}
 TAG = "upos"
 
 
@@ -55,11 +59,46 @@ def epoch_speeds(model: Any) -> dict[str, float]:
     return {"first_epoch": first[0] / first[1], "later_epochs": tokens / seconds}
 
 
+def train_speeds(
+    train: Any,  # `train` or `fine_tune` of a trainer
+    model: Any,  # What it trains, with a clock
+    **given: Any,  # Other settings than the usual ones
+) -> dict[str, float]:
+    "Train for as many epochs as are timed; tokens per second"
+    usual = {"learning_rate": 0.1, "mini_batch_size": 32, "max_epochs": EPOCHS}
+    with tempfile.TemporaryDirectory() as folder:
+        train(folder, save_final_model=False, **(usual | given))
+    return epoch_speeds(model)
+
+
 def resident() -> int:
     "Bytes of this process in memory, after a collection"
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_memory(work: Callable[[], Any]) -> int:
+    "The most bytes of this process in memory while it works; Linux only"
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    work()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in lines if line.startswith("VmHWM:"))
+    return 1024 * int(found.split()[1])
+
+
+def embed_speed(
+    embed: Any, build: Any, words: list[list[str]], size: int = 32
+) -> float:
+    "Tokens per second of vectors for new sentences, batch by batch"
+    embed(build(words[:size]))
+    sentences = build(words)
+    gc.collect()
+    start = time.perf_counter()
+    for place in range(0, len(sentences), size):
+        embed(sentences[place : place + size])
+    return sum(map(len, words)) / (time.perf_counter() - start)
 
 
 def predict_speeds(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 Runs = dict[str, list[float]]  # every run of every measured number
 
@@ -23,6 +26,10 @@ class Measure:
     goal: float | None = None  # A ratio, or a bound of flairnb's own number
     own: str = ""  # `≤` or `≥` if the goal bounds flairnb's own number
 
+    def measured(self, runs: Runs) -> bool:
+        "Whether all of its numbers are there"
+        return all(name in runs for name in (self.flair, self.flairnb) if name)
+
     def cells(self, runs: Runs) -> list[str]:
         "Name, Flair, flairnb, ratio, goal, whether it is met"
         ours = median(runs[self.flairnb])
@@ -37,6 +44,59 @@ class Measure:
         "How many times better flairnb is"
         more_is_better = self.unit == "tokens/s"
         return ours / theirs if more_is_better else theirs / ours
+
+
+def pair(
+    name: str,
+    unit: str,
+    number: str,  # What Flair's number is called, without its side
+    goal: float | None = None,
+    flairnb: str | None = None,  # What flairnb's is called, if not the same
+    own: str = "",  # See `Measure`
+) -> Measure:
+    "A number that both sides have"
+    names = (f"flair/{number}", f"flairnb/{flairnb or number}")
+    return Measure(name, unit, *names, goal, own)
+
+
+def alone(
+    name: str, unit: str, number: str, goal: float | None = None, own: str = ""
+) -> Measure:
+    "A number that only flairnb has"
+    return Measure(name, unit, None, f"flairnb/{number}", goal, own)
+
+
+@dataclass(frozen=True)
+class Turn:
+    "One process: whose, what it does, what its numbers are called"
+
+    side: str  # `flair` or `flairnb`
+    role: str  # See `flair_side.py` and `flairnb_side.py`
+    called: str  # Up to a slash, the name of a group of turns
+    told: dict[str, Any] = field(default_factory=dict)  # Besides the settings
+
+    @property
+    def group(self) -> str:
+        "What can be run alone"
+        return self.called.split("/")[0]
+
+
+@dataclass(frozen=True)
+class Part:
+    "What one page of results is about"
+
+    title: str
+    page: str  # Name of the file
+    explained: str  # What is timed
+    turns: list[Turn]  # In one round
+    measures: list[Measure]
+    first: list[str]  # Roles of Flair's that run once, before all rounds
+    settings: Callable[[Namespace, Path], dict[str, Any]]  # What the sides are told
+
+    @property
+    def groups(self) -> list[str]:
+        "Names of the groups of turns"
+        return list(dict.fromkeys(turn.group for turn in self.turns))
 
 
 def verdict(
@@ -71,7 +131,9 @@ def unit_of(name: str) -> str:
     "The unit of a measured number, from its name"
     end = name.rsplit("/", 1)[-1]
     units = {"seconds": "s", "memory": "MB", "growth": "times"}
-    units |= {"share": "%", "crf_share": "%", "sentences": "sentences"}
+    units |= dict.fromkeys(("share", "crf_share", "train_share"), "%")
+    units |= dict.fromkeys(("predict_share", "later"), "%")
+    units |= {"sentences": "sentences", "peak": "MB"}
     return units.get(end, "tokens/s")
 
 
@@ -110,23 +172,22 @@ def machine(threads: int) -> dict[str, str]:
 
 
 def result_page(
-    compared: list[Measure],
+    part: Part,
     runs: Runs,  # Every run of every number
     about: dict[str, str],  # Machine, versions, sizes
-    explained: str,  # What is timed
     warning: str = "",  # What speaks against the figures
 ) -> str:  # The page, in Markdown
     "The page of results: comparison, explanation, machine, raw numbers"
-    rows = [measure.cells(runs) for measure in compared]
+    rows = [measure.cells(runs) for measure in part.measures if measure.measured(runs)]
     met = [row[-1] == "yes" for row in rows if row[-1]]
     header = ["measurement", "Flair", "flairnb", "ratio", "goal", "met?"]
     parts = [
-        "# flairnb and Flair 0.15.1, side by side",
+        f"# {part.title}",
         f"{sum(met)} of {len(met)} goals are met. Numbers are medians.",
         *([f"**{warning}**"] if warning else []),
         table(header, rows),
         "## What is timed",
-        explained,
+        part.explained,
         "## The machine",
         table(["", ""], [[name, value] for name, value in about.items()]),
         "## All runs",
