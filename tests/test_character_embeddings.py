@@ -140,6 +140,42 @@ def test_a_long_word_and_an_empty_sentence():
     assert sentences[0][0].embedding.isfinite().all()
 
 
+def test_a_sentence_of_20_000_tokens():
+    embeddings = embeddings_for()
+    sentence = Sentence(["mat", "sat"] * 10_000)
+    embeddings.embed(sentence)
+    assert torch.equal(sentence[0].embedding, sentence[19_998].embedding)
+    assert torch.allclose(sentence[1].embedding, one_word(embeddings, "sat"), atol=1e-6)
+
+
+def test_each_distinct_word_is_read_once_a_batch():
+    embeddings, read = embeddings_for(), []
+    network = embeddings.char_rnn.forward
+
+    def count(x, lengths, **chosen):
+        read.extend(lengths.tolist())
+        return network(x, lengths, **chosen)
+
+    embeddings.char_rnn.forward = count
+    texts = [*TEXTS, "the the mat", "a"]
+    dataset = dataset_of(texts)
+    embeddings(Batch(dataset.table, dataset.rows))
+    distinct = {word for text in texts for word in text.split()}
+    assert sorted(read) == sorted(map(len, distinct))
+
+
+@pytest.mark.parametrize("sizes", [(25, 25), (3, 4)])
+def test_flairs_sizes_and_a_round_trip(sizes):
+    embeddings = embeddings_for(char_embedding_dim=sizes[0], hidden_size_char=sizes[1])
+    assert embeddings.embedding_length == 2 * sizes[1]
+    again = build(describe(embeddings))
+    again.load_state_dict(embeddings.state_dict())
+    dataset = dataset_of()
+    batch = Batch(dataset.table, dataset.rows)
+    assert torch.equal(again(batch), embeddings(batch))
+    assert CharacterEmbeddings().embedding_length == 50
+
+
 def labelled(text):
     sentence = Sentence(text)
     for token in sentence:

@@ -260,6 +260,9 @@ def test_two_parts_may_share_a_model_and_disagree_on_training_it():
     trained = FlairEmbeddings(model, fine_tune=True)
     assert not fixed.storable and not trained.storable
     assert FlairEmbeddings(language_model()).storable
+    frozen = FlairEmbeddings(language_model(dropout=0.5), fine_tune=True)
+    frozen.requires_grad_(False)
+    assert not frozen.storable  # it drops values all the same
 
 
 # --- fewer bits ---

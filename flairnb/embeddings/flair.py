@@ -347,7 +347,8 @@ class FlairEmbeddings(TokenEmbeddings):
     @property
     def storable(self) -> bool:
         "Whether a sentence has the same vectors as long as the model lives"
-        return not any(weight.requires_grad for weight in self.lm.parameters())
+        shared = any(weight.requires_grad for weight in self.lm.parameters())
+        return not (self.fine_tune or shared)  # with an embedding that trains it
 
     def train(self, mode: bool = True) -> FlairEmbeddings:
         "Drop values only in a language model that is trained"
