@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
@@ -166,11 +165,11 @@ class StepSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         "All that changes, to go on later"
-        return deepcopy(self.scheduler.state_dict())
+        return self.scheduler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         "Go on from where `state_dict` was taken"
-        self.scheduler.load_state_dict(deepcopy(state))
+        self.scheduler.load_state_dict(state)
 
 # %% ../../nbs/24_schedules.ipynb #make-schedule
 Scheduler = type | Callable[[Optimizer, int], LRScheduler]

@@ -49,10 +49,11 @@ from flairnb.trainers.schedules import (
 )
 
 # %% auto #0
-__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'Settings', 'training_data',
-           'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample', 'measured_splits', 'measure',
-           'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles', 'introduce', 'Run',
-           'report_step', 'one_epoch', 'judge', 'results_of', 'all_epochs', 'carry_out', 'ModelTrainer']
+__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'check_settings', 'Settings',
+           'training_data', 'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample',
+           'measured_splits', 'measure', 'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles',
+           'introduce', 'Run', 'report_step', 'one_epoch', 'judge', 'results_of', 'all_epochs', 'carry_out',
+           'ModelTrainer']
 
 # %% ../../nbs/27_trainer.ipynb #train-step
 MAX_GRADIENT_NORM = 5.0
@@ -135,6 +136,31 @@ def check_arguments(
             )
             raise TypeError(f"{message} {optimizer.__name__} takes: {', '.join(takes)}")
 
+# %% ../../nbs/27_trainer.ipynb #check-settings
+def check_settings(
+    settings: Settings,  # Of a run that has not begun
+) -> None:
+    "Raise `ValueError` on a value that no run can have"
+    for name in ("mini_batch_size", "eval_batch_size", "mini_batch_chunk_size"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+    if not 0 <= settings.warmup_fraction <= 1:
+        what = f"not {settings.warmup_fraction}"
+        raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
+    own = settings.decoder_learning_rate
+    if own is not None and own < 0:
+        raise ValueError(f"decoder_learning_rate is at least 0, not {own}")
+    choices = {
+        "embeddings_storage_mode": STORAGE_MODES,
+        "embeddings_storage_precision": STORED_PRECISIONS,
+    }
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value not in known:
+            message = f"{name} is one of {', '.join(map(repr, known))}"
+            raise ValueError(f"{message}, not {value!r}")
+
 # %% ../../nbs/27_trainer.ipynb #settings
 @dataclass(frozen=True)
 class Settings:
@@ -178,25 +204,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("mini_batch_size", "eval_batch_size", "mini_batch_chunk_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is at least 1, not {value}")
-        if not 0 <= self.warmup_fraction <= 1:
-            what = f"not {self.warmup_fraction}"
-            raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
-        if self.decoder_learning_rate is not None and self.decoder_learning_rate < 0:
-            what = f"not {self.decoder_learning_rate}"
-            raise ValueError(f"decoder_learning_rate is at least 0, {what}")
-        choices = {
-            "embeddings_storage_mode": STORAGE_MODES,
-            "embeddings_storage_precision": STORED_PRECISIONS,
-        }
-        for name, known in choices.items():
-            value = getattr(self, name)
-            if value not in known:
-                message = f"{name} is one of {', '.join(map(repr, known))}"
-                raise ValueError(f"{message}, not {value!r}")
+        check_settings(self)
 
     def as_card(self) -> dict[str, Any]:
         "The settings as plain values, for the model card"
