@@ -254,7 +254,7 @@ def kept(file: Path) -> Records:
         found = json.loads(text)
         records.setdefault(found["line"], {})[found["seed"]] = found
     return {
-        name: dict(sorted(records[name].items())) for name in LINES & records.keys()
+        name: dict(sorted(records[name].items())) for name in LINES if name in records
     }
 
 
@@ -304,7 +304,7 @@ def where(records: Records) -> str:
     "Machines and days"
     machines = [one["machine"] for runs in records.values() for one in runs.values()]
     kinds = {
-        f"{one['processor']}, {one['threads']} threads, Python {one['Python']}"
+        f"{one['processor']}, threads {one['threads']}, Python {one['Python']}"
         for one in machines
     }
     days = [one["date"] for one in machines]

@@ -177,7 +177,7 @@ def arguments() -> argparse.Namespace:
     add("--minilm", type=Path, help="folder of a transformer; else the wheel's")
     add(
         "--accurate",
-        nargs="*",
+        nargs="+",
         default=PRECISIONS,
         choices=PRECISIONS,
         help="precisions that tag well enough to count, see accuracy.md",

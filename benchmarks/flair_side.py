@@ -21,6 +21,7 @@ from measure import (
     settings,
     sizes,
     train_speeds,
+    versions,
 )
 
 warnings.simplefilter("ignore")
@@ -47,10 +48,8 @@ class TimedTagger(Clock, SequenceTagger):
 
 
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
-    import torch
-
-    versions = f"Flair {flair.__version__}, torch {torch.__version__}"
-    return {"seconds": IMPORT_SECONDS, "name": "Flair", "versions": versions}
+    told = versions(f"Flair {flair.__version__}")
+    return {"seconds": IMPORT_SECONDS, "name": "Flair", "versions": told}
 
 
 def load_role(given: dict[str, Any]) -> dict[str, Any]:

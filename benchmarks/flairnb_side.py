@@ -21,6 +21,7 @@ from measure import (
     settings,
     sizes,
     train_speeds,
+    versions,
 )
 
 BEGAN = time.perf_counter()
@@ -47,10 +48,8 @@ class TimedTagger(Clock, SequenceTagger):
 
 
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
-    import torch
-
-    versions = f"flairnb {flairnb.__version__}, torch {torch.__version__}"
-    return {"seconds": IMPORT_SECONDS, "name": "flairnb", "versions": versions}
+    told = versions(f"flairnb {flairnb.__version__}")
+    return {"seconds": IMPORT_SECONDS, "name": "flairnb", "versions": told}
 
 
 def load_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def bare_role(given: dict[str, Any]) -> dict[str, Any]:
     "How near fine-tuning and predicting come to the transformer alone"
     from limit import against_transformer
 
-    whole, corpus = prepare(given, 2)
+    whole, corpus = prepare(given, step=4)
     sentences, tagger = words_of(given, whole), transformer_tagger(given, whole)
     return against_transformer(tagger, corpus.train, lambda: build(sentences))
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,12 @@ def sizes(trained: Iterable[int], predicted: Iterable[int]) -> str:
     train, test = [int(n) for n in trained], [int(n) for n in predicted]
     first = f"{len(train)} sentences of {sum(train)} tokens to train on"
     return f"{first}, {len(test)} sentences of {sum(test)} tokens to predict"
+
+
+def versions(own: str) -> str:
+    "What a side consists of"
+    others = (f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return ", ".join([own, *others])
 
 
 def settings() -> tuple[str, dict[str, Any]]:
