@@ -49,6 +49,8 @@ TEXTS = {
     "max": {"cls_pooling": "max"},
     "texts by two layers": {"layers": "-1,-2", "layer_mean": False},
     "context of texts": {"use_context": 4, "cls_pooling": "mean"},
+    "long mean": {"allow_long_sentences": True, "cls_pooling": "mean"},
+    "long max": {"allow_long_sentences": True, "cls_pooling": "max"},
 }
 
 
@@ -58,6 +60,7 @@ def make_model(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder)
     tokenizer.add_tokens(["[FLERT]"], special_tokens=True)
+    torch.manual_seed(0)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

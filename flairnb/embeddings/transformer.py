@@ -9,8 +9,8 @@ import copy
 import json
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from ..assets import cache_root, is_offline, mirrors
 from ..batches import Batch
 from ..data.corpus import SentenceTable, table_of
 from ..data.labels import count_up
+from ..data.sentence import Sentence
 from flairnb.embeddings.base import (
     DocumentEmbeddings,
     TokenEmbeddings,
@@ -31,10 +32,12 @@ from flairnb.embeddings.base import (
 from ..foundation import default_device, logger
 
 # %% auto #0
-__all__ = ['SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream', 'stream_of', 'Layout', 'lay_out',
-           'Windows', 'cut_windows', 'places_in', 'transformer_folder', 'quiet_library', 'load_pretrained',
-           'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers', 'blocks_of', 'Encoder', 'adapt',
-           'pool_words', 'TransformerWordEmbeddings', 'pool_documents', 'TransformerDocumentEmbeddings']
+__all__ = ['SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream', 'stream_of', 'words_of_rows',
+           'Layout', 'lay_out', 'row_lengths', 'cut_rows', 'Windows', 'cut_windows', 'places_in', 'transformer_places',
+           'transformer_folder', 'quiet_library', 'begin_with_space', 'load_tokenizer', 'load_pretrained',
+           'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers', 'blocks_of', 'listening',
+           'reading_limit', 'save_activations', 'Encoder', 'adapt', 'pool_words', 'TransformerWordEmbeddings',
+           'places_to_pool', 'pool_documents', 'TransformerDocumentEmbeddings']
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #subtokens
 def cut_words(
@@ -88,9 +91,8 @@ def stream_of(
     size: int = 0,  # Words of context on each side; 0: none
 ) -> Stream:  # With the limits of their contexts
     "Lay out the words of a table and what stands around them"
-    sources = getattr(table, "sources", None)
-    if size and sources is not None:
-        return _stream_of_sources(sources, documents, size)
+    if size and table.sources is not None:
+        return _stream_of_sources(table.sources, documents, size)
     strings, places = distinct_strings(table)
     starts, stops = table.offsets[:-1], table.offsets[1:]
     if not size or table.files is None:
@@ -104,11 +106,14 @@ def stream_of(
     return Stream(strings, places, starts, stops, first, last)
 
 
-def _stream_of_sources(sources: Sequence[Any], documents: bool, size: int) -> Stream:
+def _stream_of_sources(
+    sources: Sequence[Sentence], documents: bool, size: int
+) -> Stream:
     "Words of sentences that know their neighbours"
-    rows, bounds = [], []
+    rows: list[Sentence] = []
+    bounds = []
     for sentence in sources:
-        before = list(reversed(_around(sentence, -1, size, documents)))
+        before = _around(sentence, -1, size, documents)[::-1]
         after = _around(sentence, 1, size, documents)
         bounds.append((len(rows), len(rows) + len(before)))
         rows += [*before, sentence, *after]
@@ -121,17 +126,41 @@ def _stream_of_sources(sources: Sequence[Any], documents: bool, size: int) -> St
     return Stream(strings, places, *limits)
 
 
-def _around(sentence: Any, step: int, size: int, documents: bool) -> list[Any]:
+def _around(
+    sentence: Sentence, step: int, size: int, documents: bool
+) -> list[Sentence]:
     "Neighbours on one side, the nearest first, until there are enough words"
-    found: list[Any] = []
-    while sum(map(len, found)) < size:
-        here = found[-1] if found else sentence
-        other = here.previous_sentence() if step < 0 else here.next_sentence()
-        later = here if step < 0 else other
-        if other is None or (documents and later.start_of_document):
+    found: list[Sentence] = []
+    words = 0
+    for other in sentence.neighbours(step, documents):
+        if words >= size:
             break
         found.append(other)
+        words += len(other)
     return found
+
+# %% ../../nbs/18_transformer_embeddings.ipynb #words-of-rows
+def words_of_rows(
+    stream: Stream,  # Words and their surroundings
+    rows: np.ndarray,  # Sentences, (b,)
+    left: np.ndarray,  # Words of context before each of them, (b,)
+    right: np.ndarray,  # And behind
+    separator: int | None = None,  # Number of a word to put on both sides
+) -> tuple[np.ndarray, ...]:  # Row, number, whether in the sentence, of each word
+    "One row of words after the other, with what stands around the sentences"
+    starts, stops = stream.starts[rows], stream.stops[rows]
+    begins = np.maximum(stream.first[rows], starts - left)
+    ends = np.minimum(stream.last[rows], stops + right)
+    counts = ends - begins + (0 if separator is None else 2)
+    row, within = np.repeat(np.arange(len(rows)), counts), count_up(counts)
+    first, behind = (starts - begins)[row], (stops - begins)[row]
+    marks = np.zeros(len(row), dtype=bool)
+    if separator is not None:
+        marks = (within == first) | (within == behind + 1)
+        within = within - (within > first) - (within > behind + 1)
+    inside = ~marks & (within >= first) & (within < behind)
+    words = stream.words[np.where(marks, 0, begins[row] + within)]
+    return row, np.where(marks, separator or 0, words), inside
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #layout
 class Layout(NamedTuple):
@@ -153,29 +182,39 @@ def lay_out(
 ) -> Layout:
     "Put rows of sub-tokens together"
     flat, cuts = cut
-    starts, stops = stream.starts[rows], stream.stops[rows]
-    begins = np.maximum(stream.first[rows], starts - left)
-    ends = np.minimum(stream.last[rows], stops + right)
-    extra = 2 * int(separated)
-    counts = ends - begins + extra
-    within = count_up(counts)
-    row = np.repeat(np.arange(len(rows)), counts)
-    one = (starts - begins)[row]  # where the first separator stands
-    two = one + (stops - starts)[row] + 1
-    if separated:
-        marks = (within == one) | (within == two)
-        within = within - (within > one) - (within > two)
-        inside = ~marks & (within >= one) & (within < two - 1)
-        place = np.where(marks, 0, np.minimum(begins[row] + within, ends[row] - 1))
-        words = np.where(marks, len(cuts) - 2, stream.words[place])
-    else:
-        inside = (within >= one) & (within < two - 1)
-        words = stream.words[begins[row] + within]
+    separator = len(cuts) - 2 if separated else None
+    row, words, inside = words_of_rows(stream, rows, left, right, separator)
     sizes = cuts[words + 1] - cuts[words]
     ids = flat[np.repeat(cuts[words], sizes) + count_up(sizes)]
     lengths = np.bincount(row, weights=sizes, minlength=len(rows)).astype(np.int64)
     firsts = np.cumsum(sizes) - sizes - (np.cumsum(lengths) - lengths)[row]
     return Layout(ids, lengths, firsts[inside], sizes[inside])
+
+# %% ../../nbs/18_transformer_embeddings.ipynb #cut-rows
+def row_lengths(
+    cut: tuple[np.ndarray, np.ndarray],  # Words in pieces
+    stream: Stream,  # Words and their surroundings
+    size: int,  # Words of context on each side
+    separated: bool,  # A separator on both sides
+) -> np.ndarray:  # Sub-tokens of each sentence of the table, (n,)
+    "How long all rows of a table will be"
+    counts = np.diff(cut[1])[stream.words]
+    total = np.concatenate([[0], np.cumsum(counts)])
+    begins = np.maximum(stream.first, stream.starts - size)
+    ends = np.minimum(stream.last, stream.stops + size)
+    return total[ends] - total[begins] + 2 * int(separated)
+
+
+def cut_rows(
+    layout: Layout,  # Rows of sub-tokens
+    room: int,  # Sub-tokens that are read, without frame
+) -> Layout:  # Of a word in the middle of the cut, what is left
+    "Leave out what stands behind the limit"
+    lengths = np.minimum(layout.lengths, room)
+    starts = np.cumsum(layout.lengths) - layout.lengths
+    ids = layout.ids[np.repeat(starts, lengths) + count_up(lengths)]
+    sizes = np.minimum(layout.sizes, np.maximum(room - layout.begins, 0))
+    return Layout(ids, lengths, layout.begins, sizes)
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #windows
 class Windows(NamedTuple):
@@ -230,6 +269,15 @@ def places_in(
     return windows.first[row] + number, place - number * windows.step
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #find
+def transformer_places(
+    name: str | Path,  # Of a model
+) -> list[Path]:  # Folders
+    "Where a transformer of this name may lie on this machine"
+    local = [x.removeprefix("file://") for x in mirrors() if not x.startswith("http")]
+    roots = [cache_root(), *map(Path, local)]
+    return [root.expanduser() / "transformers" / str(name) for root in roots]
+
+
 def transformer_folder(
     name: str | Path,  # Of a model, or a folder
 ) -> str:  # A folder, or the name for the hub
@@ -237,28 +285,19 @@ def transformer_folder(
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise FileNotFoundError(
-                f"{path} holds no config.json: is it a transformer?"
-            )
+            message = f"{path} holds no config.json: is it a transformer?"
+            raise FileNotFoundError(message)
         return str(path)
-    roots = [
-        cache_root(),
-        *(Path(m.removeprefix("file://")) for m in mirrors() if "http" not in m[:4]),
-    ]
-    for root in roots:
-        folder = root.expanduser() / "transformers" / str(name)
+    for folder in transformer_places(name):
         if (folder / "config.json").is_file():
             logger.info("taking the transformer %s from %s", name, folder)
             return str(folder)
-    if (
-        isinstance(name, Path)
-        or str(name).startswith((".", "/"))
-        or str(name).count("/") > 1
-    ):
+    written = isinstance(name, Path) or str(name).startswith((".", "/", "~"))
+    if written or str(name).count("/") > 1:
         raise FileNotFoundError(f"there is no folder {name}")
     return str(name)
 
-
+# %% ../../nbs/18_transformer_embeddings.ipynb #load
 @contextmanager
 def quiet_library() -> Any:
     "Keep transformers from warning about what is meant to be"
@@ -275,6 +314,40 @@ def quiet_library() -> Any:
             library.enable_progress_bar()
 
 
+def begin_with_space(
+    tokenizer: Any,  # A fast tokenizer
+) -> None:
+    "Let a byte-level tokenizer cut a word as it does behind a space"
+    backend = tokenizer.backend_tokenizer
+    splitter = backend.pre_tokenizer
+    if type(splitter).__name__ == "ByteLevel" and not splitter.add_prefix_space:
+        splitter.add_prefix_space = True
+        backend.pre_tokenizer = splitter
+
+
+def load_tokenizer(
+    place: str,  # A folder, or a name on the hub
+    options: Mapping[str, Any],  # For the tokenizer
+) -> Any:  # A fast tokenizer
+    "Load a tokenizer; raises `ValueError` if there is none that is fast"
+    from transformers import AutoTokenizer
+
+    kinds = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
+    folder = Path(place)
+    if folder.is_dir() and not any(any(folder.glob(kind)) for kind in kinds):
+        raise ValueError(
+            f"{place} holds no tokenizer: neither tokenizer.json nor words"
+        )
+    spaced = {"add_prefix_space": True} | dict(options)
+    tokenizer = AutoTokenizer.from_pretrained(place, **spaced)
+    if not getattr(tokenizer, "is_fast", False):
+        message = f"{place} has no fast tokenizer, which is a file tokenizer.json"
+        raise ValueError(f"{message}: flairnb needs one to know the pieces of words")
+    if spaced["add_prefix_space"]:
+        begin_with_space(tokenizer)
+    return tokenizer
+
+
 def load_pretrained(
     name: str | Path,  # Of a model, or a folder
     tokenizer_options: Mapping[str, Any],  # For the tokenizer
@@ -282,40 +355,45 @@ def load_pretrained(
     model_options: Mapping[str, Any],  # For the model
 ) -> tuple[Any, Any]:  # Tokenizer and model, in 32 bits
     "Load a transformer; raises `OSError` that says where it was looked for"
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel
 
     place, local = transformer_folder(name), {"local_files_only": is_offline()}
     try:
         with quiet_library():
-            options = {"add_prefix_space": True} | dict(tokenizer_options) | local
-            tokenizer = AutoTokenizer.from_pretrained(place, **options)
+            tokenizer = load_tokenizer(place, dict(tokenizer_options) | local)
             config = AutoConfig.from_pretrained(place, **(dict(config_options) | local))
             given = dict(model_options) | local
             model = AutoModel.from_pretrained(place, config=config, **given).float()
     except (OSError, ValueError, ImportError) as error:
-        where = f"a folder, in {cache_root() / 'transformers'}, in FLAIRNB_MIRRORS"
-        how = (
-            "and FLAIRNB_OFFLINE forbids the hub" if is_offline() else "and on the hub"
-        )
-        message = f"the transformer {str(name)!r} cannot be loaded; looked for as"
-        said = f"The library says: {error}"
-        raise OSError(f"{message} {where} {how}. {said}") from error
-    if not getattr(tokenizer, "is_fast", False):
-        message = f"{name} has no fast tokenizer, which is a file tokenizer.json"
-        raise ValueError(f"{message}: flairnb needs one to know the pieces of words")
+        raise OSError(_not_loaded(name, place, error)) from error
     return tokenizer, model
+
+
+def _not_loaded(name: str | Path, place: str, error: Exception) -> str:
+    "What to say of a transformer that cannot be loaded"
+    message = f"the transformer {str(name)!r} cannot be loaded"
+    if Path(place).is_dir():
+        return f"{message} from {place}: {error}"
+    places = ", ".join(str(folder) for folder in transformer_places(name))
+    hub = "and FLAIRNB_OFFLINE forbids the hub" if is_offline() else "and on the hub"
+    hint = "FLAIRNB_MIRRORS names more folders with transformers/<name>"
+    return f"{message}: looked for as a folder, in {places} {hub}; {hint}. {error}"
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #keep-tokenizer
 def files_of_tokenizer(
     tokenizer: Any,  # A fast tokenizer
 ) -> dict[str, str]:  # Text of each file that it consists of
-    "What makes a tokenizer again"
+    "What makes a tokenizer again, without where it came from"
     with tempfile.TemporaryDirectory() as folder, quiet_library():
         tokenizer.save_pretrained(folder)
-        files = [
-            file for file in sorted(Path(folder).iterdir()) if file.suffix == ".json"
-        ]
-        return {file.name: file.read_text("utf-8") for file in files}
+        files = {
+            file.name: json.loads(file.read_text("utf-8"))
+            for file in sorted(Path(folder).iterdir())
+            if file.suffix == ".json"
+        }
+    for place in ("name_or_path", "local_files_only", "is_local"):
+        files.get("tokenizer_config.json", {}).pop(place, None)
+    return {name: json.dumps(file, ensure_ascii=False) for name, file in files.items()}
 
 
 def tokenizer_from(
@@ -364,7 +442,7 @@ def layer_numbers(
 
 
 def blocks_of(
-    model: nn.Module,  # An encoder
+    model: Any,  # An encoder
 ) -> nn.ModuleList:  # Its layers
     "The list of layers of any encoder; raises `ValueError` if there is none"
     count = model.config.num_hidden_layers
@@ -374,18 +452,79 @@ def blocks_of(
     kind = type(model).__name__
     raise ValueError(f"{kind} has no list of {count} layers: take layers='-1'")
 
+# %% ../../nbs/18_transformer_embeddings.ipynb #listening
+class _EnoughError(Exception):
+    "All layers that are wanted have been seen"
+
+
+@contextmanager
+def listening(
+    model: Any,  # An encoder
+    numbers: set[int],  # Layers, 0 is what goes into the first
+    only: bool = False,  # Stop before the first layer: no more is wanted
+) -> Iterator[dict[int, Tensor]]:  # States by layer, filled while the model runs
+    "Let layers leave their states behind"
+    kept: dict[int, Tensor] = {}
+
+    def into_first(_: Any, given: Any, named: Any) -> None:
+        kept[0] = given[0] if given else named["hidden_states"]
+        if only:
+            raise _EnoughError
+
+    def out_of(number: int) -> Any:
+        def keep(_: Any, given: Any, made: Any) -> None:
+            kept[number] = made[0] if isinstance(made, tuple) else made
+
+        return keep
+
+    blocks, hooks = blocks_of(model) if numbers else nn.ModuleList(), []
+    if 0 in numbers:
+        hooks += [blocks[0].register_forward_pre_hook(into_first, with_kwargs=True)]
+    hooks += [blocks[n - 1].register_forward_hook(out_of(n)) for n in numbers - {0}]
+    try:
+        with suppress(_EnoughError):
+            yield kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+# %% ../../nbs/18_transformer_embeddings.ipynb #reading-limit
+def reading_limit(
+    tokenizer: Any,  # Of transformers
+    model: Any,  # Its encoder
+) -> int:  # With the frame
+    "How many sub-tokens a model reads"
+    found = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    for name, part in model.named_modules():
+        padding = getattr(part, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            found = part.num_embeddings - padding - 1  # RoBERTa counts on from it
+    said = int(min(tokenizer.model_max_length, 1 << 30))
+    return min(said, found) if found > 0 else said
+
+# %% ../../nbs/18_transformer_embeddings.ipynb #save-activations
+def save_activations(
+    model: Any,  # Of transformers
+) -> None:
+    "Compute states again in the backward pass instead of keeping them"
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    enable = enable or model.gradient_checkpointing_enable  # before transformers 5
+    enable({"use_reentrant": False})  # else layers picked up inside have no gradient
+
 # %% ../../nbs/18_transformer_embeddings.ipynb #encoder
 class Encoder(nn.Module):
     "A transformer with its tokenizer"
 
+    model: Any
+    adapters: dict[str, Any] | None = None  # Configuration of peft, see `adapt`
+
     def __init__(
         self,
         tokenizer: Any,  # Fast
-        model: nn.Module,  # Of transformers
+        model: Any,  # Of transformers
         layers: str = "-1",  # See `layer_numbers`
         layer_mean: bool = True,  # Mean of the layers, else side by side
-        count: int
-        | None = None,  # Layers that the model had before some were taken off
+        count: int | None = None,  # Layers that it had before some were taken off
     ) -> None:
         super().__init__()
         if getattr(model.config, "is_encoder_decoder", False):
@@ -396,24 +535,16 @@ class Encoder(nn.Module):
         self.layers = layers
         self.count = count or int(getattr(model.config, "num_hidden_layers", 1))
         self.numbers = layer_numbers(layers, self.count)
-        if max(self.numbers) < model.config.num_hidden_layers:
-            kept = max(max(self.numbers), 1)
+        kept = max(max(self.numbers), 1)
+        if kept < int(getattr(model.config, "num_hidden_layers", 1)):
             del blocks_of(model)[kept:]
             model.config.num_hidden_layers = kept
-        self.frame, self.limit = frame_of(tokenizer), self._limit()
+            if getattr(model.config, "layer_types", None):
+                model.config.layer_types = model.config.layer_types[:kept]
+        self.frame = frame_of(tokenizer)
+        self.limit = reading_limit(tokenizer, model)
         if self.limit < sum(map(len, self.frame)) + 2:
             raise ValueError(f"the model reads {self.limit} sub-tokens: too few to use")
-
-    def _limit(self) -> int:
-        "Sub-tokens that the model reads"
-        config = self.model.config
-        found = int(getattr(config, "max_position_embeddings", 0) or 0)
-        if found > 0 and type(self.model).__name__.startswith(
-            ("Roberta", "XLMRoberta", "Camembert")
-        ):
-            found -= config.pad_token_id + 1  # their positions begin behind the padding
-        said = self.tokenizer.model_max_length
-        return min(said, found) if found > 0 else int(min(said, 1 << 30))
 
     @property
     def size(self) -> int:
@@ -428,48 +559,23 @@ class Encoder(nn.Module):
         "States of all sub-tokens"
         device = next(self.model.parameters()).device
         ids = torch.from_numpy(windows.ids).to(device, non_blocking=True)
-        mask = torch.from_numpy(windows.mask.astype(np.int64)).to(
-            device, non_blocking=True
-        )
-        kept: dict[int, Tensor] = {}
-        hooks = [] if self.numbers == [self.count] else self._hooks(kept)
-        try:
-            last = self.model(input_ids=ids, attention_mask=mask)[0]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        kept.setdefault(self.count, last)
+        mask = torch.from_numpy(windows.mask.astype(np.int64))
+        given = {"input_ids": ids, "attention_mask": mask.to(device, non_blocking=True)}
+        inner = set(self.numbers) - {self.count}
+        with listening(self.model, inner, only=set(self.numbers) == {0}) as kept:
+            kept[self.count] = self.model(**given)[0]
         found = [kept[number] for number in self.numbers]
         if len(found) == 1:
             return found[0]
-        return (
-            torch.stack(found).mean(0) if self.layer_mean else torch.cat(found, dim=-1)
-        )
-
-    def _hooks(self, kept: dict[int, Tensor]) -> list[Any]:
-        "Let the layers asked for leave their states in `kept`"
-        blocks, hooks = blocks_of(self.model), []
-
-        def first(_: Any, given: Any, named: Any) -> None:
-            kept[0] = given[0] if given else named["hidden_states"]
-
-        def later(number: int) -> Any:
-            def keep(_: Any, given: Any, made: Any) -> None:
-                kept[number] = made[0] if isinstance(made, tuple) else made
-
-            return keep
-
-        if 0 in self.numbers:
-            hooks.append(blocks[0].register_forward_pre_hook(first, with_kwargs=True))
-        for number in set(self.numbers) - {0, self.count}:
-            hooks.append(blocks[number - 1].register_forward_hook(later(number)))
-        return hooks
+        return torch.stack(found).mean(0) if self.layer_mean else torch.cat(found, -1)
 
     def config(self) -> dict[str, Any]:
-        "What makes it again, ready for JSON"
+        "What makes it again, ready for JSON, without where it came from"
+        config = json.loads(self.model.config.to_json_string(use_diff=False))
+        config.pop("_name_or_path", None)
         return {
             "tokenizer": files_of_tokenizer(self.tokenizer),
-            "model": json.loads(self.model.config.to_json_string(use_diff=False)),
+            "model": config,
             "layers": self.layers,
             "layer_mean": self.layer_mean,
             "count": self.count,
@@ -493,6 +599,7 @@ class _TransformerParts(nn.Module):
 
     encoder: Encoder
     name: str
+    _laid: weakref.WeakKeyDictionary[SentenceTable, Any]  # words in pieces
 
     def _build(
         self,
@@ -501,36 +608,37 @@ class _TransformerParts(nn.Module):
         library: dict[str, Mapping[str, Any]],  # Options for transformers
         peft_config: Any,
     ) -> None:
-        self.chosen = chosen
-        context = chosen["use_context"]
+        self.chosen, context = chosen, chosen["use_context"]
         self.context = 64 if context is True else int(context)
         if self.context < 0:
             raise ValueError(f"use_context is True, False or a number, not {context}")
+        if not 0 <= (dropped := chosen["context_dropout"]) <= 1:
+            raise ValueError(f"context_dropout is a share from 0 to 1, not {dropped}")
         self.fine_tune = bool(chosen["fine_tune"])
-        separated = bool(self.context and chosen["use_context_separator"])
+        self.separated = bool(self.context and chosen["use_context_separator"])
         if not isinstance(model, Encoder):
-            tokenizer, made = load_pretrained(model, **library)
-            if separated:
-                tokenizer.add_tokens([SEPARATOR], special_tokens=True)
-                made.resize_token_embeddings(len(tokenizer))
-            layers = (chosen.pop("layers"), chosen.pop("layer_mean"))
-            model, given = Encoder(tokenizer, made, *layers), model
-            chosen["name"] = chosen["name"] or f"transformer-{Path(given).name}"
+            chosen["name"] = chosen["name"] or f"transformer-{Path(model).name}"
+            model = self._load(model, library)
         self.encoder, self.name = model, str(chosen["name"])
-        self.separator = (
-            model.tokenizer.convert_tokens_to_ids(SEPARATOR) if separated else None
-        )
         if chosen["gradient_checkpointing"]:
-            self.encoder.model.gradient_checkpointing_enable()
+            save_activations(model.model)
         if peft_config is not None:
             adapt(self.encoder, peft_config)
         elif not self.fine_tune:
             self.encoder.requires_grad_(False)
-        self._laid: weakref.WeakKeyDictionary[SentenceTable, Any] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._cut_before = False  # documents that were too long have been told of
+        self._laid = weakref.WeakKeyDictionary()
         self.to(default_device()).train(self.training)
+
+    def _load(
+        self, model: str | Path, library: dict[str, Mapping[str, Any]]
+    ) -> Encoder:
+        tokenizer, made = load_pretrained(model, **library)
+        if self.separated:
+            tokenizer.add_tokens([SEPARATOR], special_tokens=True)
+            if len(tokenizer) > made.get_input_embeddings().num_embeddings:
+                made.resize_token_embeddings(len(tokenizer))
+        layers = self.chosen.pop("layers"), self.chosen.pop("layer_mean")
+        return Encoder(tokenizer, made, *layers)
 
     @property
     def tokenizer(self) -> Any:
@@ -561,37 +669,33 @@ class _TransformerParts(nn.Module):
             sizes[dropped.numpy()] = 0
         return sizes
 
-    def _lay_out(self, batch: Batch, rows: np.ndarray) -> Layout:
-        "Sub-tokens of some sentences, words cut once for each table"
-        found = self._laid.get(batch.table)
-        if found is None:
-            documents = self.chosen["respect_document_boundaries"]
-            stream = stream_of(batch.table, documents, self.context)
-            flat, cuts = cut_words(self.tokenizer, stream.strings)
-            if self.separator is not None:
-                flat, cuts = (
-                    np.append(flat, self.separator),
-                    np.append(cuts, cuts[-1] + 1),
-                )
-            found = self._laid[batch.table] = (stream, (flat, cuts))
-        stream, cut = found
+    def _lay_out(self, batch: Batch, rows: np.ndarray, whole: bool) -> Layout:
+        "Sub-tokens of some sentences; words are cut once for each table"
+        if batch.table not in self._laid:
+            self._laid[batch.table] = self._cut_table(batch.table, whole)
+        stream, cut = self._laid[batch.table]
         sides = self._context_of(len(rows)), self._context_of(len(rows))
-        return lay_out(cut, stream, rows, *sides, self.separator is not None)
+        layout = lay_out(cut, stream, rows, *sides, self.separated)
+        return layout if whole else cut_rows(layout, self._room)
 
-    def _cut_to_limit(self, layout: Layout, what: str) -> Layout:
-        "Leave out what the model cannot read, and say so once"
-        room = self.encoder.limit - sum(map(len, self.encoder.frame))
-        lengths = np.minimum(layout.lengths, room)
-        long = int((layout.lengths > room).sum())
-        if not long:
-            return layout
-        if not self._cut_before:
-            self._cut_before = True
-            message = f"{self.name}: {long} {what} of this batch are longer than the"
-            logger.warning("%s %d sub-tokens that it reads: cut there", message, room)
-        row_starts = np.cumsum(layout.lengths) - layout.lengths
-        kept = layout.ids[np.repeat(row_starts, lengths) + count_up(lengths)]
-        return layout._replace(ids=kept, lengths=lengths)
+    def _cut_table(self, table: SentenceTable, whole: bool) -> Any:
+        "Cut the words of a table, and say how many rows will not be read to their end"
+        documents = self.chosen["respect_document_boundaries"]
+        stream = stream_of(table, documents, self.context)
+        strings = [*stream.strings, SEPARATOR] if self.separated else stream.strings
+        cut = cut_words(self.tokenizer, strings)
+        lengths = row_lengths(cut, stream, self.context, self.separated)
+        long = int((lengths > self._room).sum())
+        if long and not whole:
+            message = "%s: %d of %d texts are longer than the %d sub-tokens"
+            told = (self.name, long, len(table), self._room)
+            logger.warning(f"{message} that it reads: they are cut there", *told)
+        return stream, cut
+
+    @property
+    def _room(self) -> int:
+        "Sub-tokens of a text that fit into one window"
+        return self.encoder.limit - sum(map(len, self.encoder.frame))
 
     def _windows(self, layout: Layout) -> Windows:
         padding = self.tokenizer.pad_token_id
@@ -600,8 +704,8 @@ class _TransformerParts(nn.Module):
 
     def config(self) -> dict[str, Any]:
         "Arguments that make these embeddings again, without their weights"
-        peft = getattr(self.encoder, "adapters", None)
-        return {"model": self.encoder.config(), "peft_config": peft} | self.chosen
+        model = {"model": self.encoder.config(), "peft_config": self.encoder.adapters}
+        return model | self.chosen
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -612,12 +716,9 @@ class _TransformerParts(nn.Module):
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         for name, value in vars(self).items():
-            new = (
-                weakref.WeakKeyDictionary()
-                if name == "_laid"
-                else copy.deepcopy(value, memo)
-            )
-            made.__dict__[name] = new
+            if name != "_laid":
+                made.__dict__[name] = copy.deepcopy(value, memo)
+        made._laid = weakref.WeakKeyDictionary()
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -665,20 +766,22 @@ def pool_words(
         return states[at[0], at[1]]
 
     if pooling == "mean":
-        sizes = layout.sizes
-        every = np.repeat(layout.begins, sizes) + count_up(sizes)
-        word = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(
-            states.device
-        )
-        vectors = pick(np.repeat(row, sizes), every)
-        total = vectors.new_zeros(len(sizes), vectors.shape[-1]).index_add(
-            0, word, vectors
-        )
-        return total / torch.from_numpy(sizes).to(total)[:, None]
+        return _mean_of_pieces(layout, row, pick)
     last = layout.begins + layout.sizes - 1
     if pooling == "first_last":
         return torch.cat([pick(row, layout.begins), pick(row, last)], dim=-1)
     return pick(row, layout.begins if pooling == "first" else last)
+
+
+def _mean_of_pieces(layout: Layout, row: np.ndarray, pick: Any) -> Tensor:
+    "Mean of the sub-tokens of each word, (n, d)"
+    sizes = layout.sizes
+    every = np.repeat(layout.begins, sizes) + count_up(sizes)
+    vectors = pick(np.repeat(row, sizes), every).float()
+    word = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
+    total = vectors.new_zeros(len(sizes), vectors.shape[-1])
+    total = total.index_add(0, word.to(vectors.device), vectors)
+    return total / torch.from_numpy(sizes).to(total)[:, None]
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #words
 class TransformerWordEmbeddings(_TransformerParts, TokenEmbeddings):
@@ -722,12 +825,10 @@ class TransformerWordEmbeddings(_TransformerParts, TokenEmbeddings):
         nothing = torch.zeros(1, self.embedding_length, device=weight.device)
         vectors = nothing[:0]
         if len(filled):
-            layout = self._lay_out(batch, batch.rows[filled])
+            whole = self.chosen["allow_long_sentences"]
+            layout = self._lay_out(batch, batch.rows[filled], whole)
             row = np.repeat(np.arange(len(filled)), batch.lengths[filled])
-            if not self.chosen["allow_long_sentences"]:
-                layout = self._cut_to_limit(layout, "sentences")
-            read = layout.begins + layout.sizes <= layout.lengths[row]
-            some = (layout.sizes > 0) & read
+            some = layout.sizes > 0
             numbers = np.where(some, np.cumsum(some), 0)
             index[batch.is_word] = numbers
             begins, sizes = layout.begins[some], layout.sizes[some]
@@ -758,6 +859,24 @@ def _arguments(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, options
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #pool-documents
+def places_to_pool(
+    windows: Windows,  # What was read
+    layout: Layout,  # Rows of sub-tokens
+    frame: tuple[list[int], list[int]],  # What stands before and behind a text
+) -> np.ndarray:  # (w, t)
+    "Each sub-token once, and the frame of each row"
+    start, rows = len(frame[0]), np.arange(len(layout.lengths))
+    row = np.repeat(rows, layout.lengths)
+    window, column = places_in(windows, row, count_up(layout.lengths))
+    used = np.zeros_like(windows.mask)
+    used[window, column + start] = True
+    used[windows.first, :start] = True
+    last, ends = windows.first + windows.counts - 1, windows.mask.sum(1) - 1
+    for number in range(len(frame[1])):
+        used[last, ends[last] - number] = True
+    return used
+
+
 def pool_documents(
     states: Tensor,  # Of all sub-tokens read, (w, t, d)
     windows: Windows,  # What was read
@@ -766,33 +885,23 @@ def pool_documents(
     frame: tuple[list[int], list[int]],  # What stands before and behind a text
 ) -> Tensor:  # (b, d)
     "Vectors of rows"
-    start, rows = len(frame[0]), np.arange(len(layout.lengths))
-    last = windows.first + windows.counts - 1
-    ends = windows.mask.sum(1) - 1
-    if pooling == "cls":
-        window, column = (windows.first, rows * 0) if start else (last, ends[last])
+    if pooling == "cls":  # in front, or at the end of a model that has no frame there
+        last = windows.first + windows.counts - 1
+        window = windows.first if frame[0] else last
+        column = window * 0 if frame[0] else windows.mask.sum(1)[last] - 1
         at = torch.from_numpy(np.stack([window, column])).to(states.device)
         return states[at[0], at[1]]
-    row = np.repeat(rows, layout.lengths)
-    window, column = places_in(windows, row, count_up(layout.lengths))
-    used = np.zeros_like(windows.mask)
-    used[window, column + start] = True  # each sub-token once, and the two frames
-    used[windows.first, :start] = True
-    for number in range(len(frame[1])):
-        used[last, ends[last] - number] = True
-    mask = torch.from_numpy(used).to(states.device)[..., None]
-    owner = torch.from_numpy(np.repeat(rows, windows.counts)).to(states.device)
+    rows, size = len(layout.lengths), states.shape[-1]
+    used = torch.from_numpy(places_to_pool(windows, layout, frame)).to(states.device)
+    owner = torch.from_numpy(np.repeat(np.arange(rows), windows.counts)).to(used.device)
     if pooling == "mean":
-        total = states.new_zeros(len(rows), states.shape[-1])
-        total = total.index_add(0, owner, (states * mask).sum(1))
-        counts = states.new_zeros(len(rows), 1).index_add(
-            0, owner, mask.sum(1).to(states.dtype)
-        )
-        return total / counts
-    highest = states.masked_fill(~mask, -torch.inf).amax(1)  # (w, d)
-    lowest = states.new_full((len(rows), states.shape[-1]), -torch.inf)
-    owner = owner[:, None].expand_as(highest)
-    return lowest.scatter_reduce(0, owner, highest, "amax")
+        sums = (states.float() * used[..., None]).sum(1)  # (w, d)
+        total = sums.new_zeros(rows, size).index_add(0, owner, sums)
+        counts = sums.new_zeros(rows).index_add(0, owner, used.sum(1).float())
+        return total / counts[:, None]
+    highest = states.masked_fill(~used[..., None], -torch.inf).amax(1)  # (w, d)
+    lowest = states.new_full((rows, size), -torch.inf)
+    return lowest.scatter_reduce(0, owner[:, None].expand_as(highest), highest, "amax")
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #documents
 class TransformerDocumentEmbeddings(_TransformerParts, DocumentEmbeddings):
@@ -833,9 +942,8 @@ class TransformerDocumentEmbeddings(_TransformerParts, DocumentEmbeddings):
         out = torch.zeros(len(batch), self.embedding_length, device=weight.device)
         if not len(filled):
             return out
-        layout = self._lay_out(batch, batch.rows[filled])
-        if self.chosen["truncate"]:
-            layout = self._cut_to_limit(layout, "documents")
+        whole = not self.chosen["truncate"]
+        layout = self._lay_out(batch, batch.rows[filled], whole)
         windows = self._windows(layout)
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
             states, frame = self.encoder(windows), self.encoder.frame
