@@ -217,7 +217,10 @@ class LanguageModel(nn.Module):
         break_on_suffix: str | None = None,  # Stop when this was written
     ) -> tuple[str, float]:  # The text with its prefix, and its mean log-probability
         "Write text; raises `ValueError` for a temperature that is not above 0"
-        turn = slice(None, None, 1 if self.is_forward_lm else -1)
+        prefix, turn = (
+            prefix or "\n",
+            slice(None, None, 1 if self.is_forward_lm else -1),
+        )
         stop = break_on_suffix and break_on_suffix[turn]
         with evaluating(self):
             wanted = (prefix[turn], number_of_characters, temperature, stop)
