@@ -612,7 +612,8 @@ def store_vectors(
         if mode == "disk":
             there = sum(plan.size for plan in plans if stored_file(plan).is_file())
         chosen, why = choose_storage(mode, size, part.device, budget, there)
-        told.append(f"vectors of {part.name}: {chosen} ({why})")
+        where = f" in {cache_root() / 'vectors'}" if chosen == "disk" else ""
+        told.append(f"vectors of {part.name}: {chosen}{where} ({why})")
         if chosen == "none":
             continue
         budget = None if budget is None else budget - size

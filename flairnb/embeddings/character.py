@@ -22,7 +22,7 @@ from .base import TableMemory, TokenEmbeddings, distinct_strings
 from ..nn.layers import LengthAwareRNN
 
 # %% auto #0
-__all__ = ['TOGETHER', 'frequent_characters', 'Spelled', 'spell', 'CharacterEmbeddings']
+__all__ = ['TOGETHER', 'frequent_characters', 'Spelled', 'spell', 'letters_of', 'read_words', 'CharacterEmbeddings']
 
 # %% ../../nbs/15_character_embeddings.ipynb #frequent-characters
 def frequent_characters(
@@ -61,6 +61,31 @@ def spell(
     known = [numbers.get(chr(code), 0) for code in distinct.tolist()]
     characters = np.array(known, dtype=np.int32)[which]
     return characters, np.concatenate([[0], np.cumsum(lengths)])
+
+# %% ../../nbs/15_character_embeddings.ipynb #letters-of
+def letters_of(
+    spelled: Spelled,  # Words of a table
+    words: np.ndarray,  # Some of them, none empty, (w,)
+) -> tuple[np.ndarray, np.ndarray]:  # Characters, (w, c), and how many, (w,)
+    "Characters of words side by side"
+    starts = spelled.offsets[words]
+    lengths = spelled.offsets[words + 1] - starts
+    within = np.arange(lengths.max())[None]
+    within = np.where(within < lengths[:, None], within, 0)
+    return spelled.characters[starts[:, None] + within], lengths
+
+# %% ../../nbs/15_character_embeddings.ipynb #read-words
+def read_words(
+    letters: Tensor,  # Characters, (w, c)
+    sizes: Tensor,  # How many of them each word has, (w,)
+    vectors: nn.Embedding,  # Of characters
+    network: LengthAwareRNN,  # Reads both ways
+) -> Tensor:  # (w, d)
+    "What is known when a word has been read from either side"
+    states = network(vectors(letters), sizes)  # (w, c, d)
+    h = states.shape[-1] // 2
+    last = states[torch.arange(len(sizes), device=sizes.device), sizes - 1, :h]
+    return torch.cat([last, states[:, 0, h:]], dim=-1)
 
 # %% ../../nbs/15_character_embeddings.ipynb #character-embeddings
 TOGETHER = 512  # words that are read side by side, at most
@@ -122,19 +147,11 @@ class CharacterEmbeddings(TokenEmbeddings):
 
     def _read(self, spelled: Spelled, words: np.ndarray) -> Tensor:
         "Vectors of some words that are not empty, (w, d)"
-        starts = spelled.offsets[words]
-        lengths = spelled.offsets[words + 1] - starts
-        within = np.arange(lengths.max())[None]
-        places = np.where(
-            within < lengths[:, None], starts[:, None] + within, starts[:, None]
-        )
         device = self.char_embedding.weight.device
-        letters = torch.from_numpy(spelled.characters[places]).to(device)  # (w, c)
-        sizes = torch.from_numpy(lengths).to(device)
-        states = self.char_rnn(self.char_embedding(letters), sizes)  # (w, c, d)
-        h = self.hidden_size_char
-        last = states[torch.arange(len(words), device=device), sizes - 1, :h]
-        return torch.cat([last, states[:, 0, h:]], dim=-1)
+        letters, sizes = (
+            torch.from_numpy(x).to(device) for x in letters_of(spelled, words)
+        )
+        return read_words(letters, sizes, self.char_embedding, self.char_rnn)
 
     def _spell(self, strings: list[str], places: np.ndarray) -> Spelled:
         characters, offsets = spell(strings, self.char_dictionary.item2idx)

@@ -9,6 +9,7 @@ import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from ..models.language_model import LanguageModel, State, load_language_model
 __all__ = ['WINDOW', 'STEP', 'SPARE', 'Reader', 'PRECISIONS', 'LANGUAGES', 'MINI', 'RESOURCES', 'CharacterRows', 'character_rows',
            'turned_round', 'letters_reversed', 'piece_end', 'longest_first', 'read_rows', 'check_precision',
            'reader_of', 'published_models', 'mini_model', 'name_in_short', 'open_language_model', 'model_and_name',
-           'FlairEmbeddings', 'WordMemory', 'PooledFlairEmbeddings']
+           'Spelling', 'spelled_for', 'FlairEmbeddings', 'WordMemory', 'PooledFlairEmbeddings']
 
 # %% ../../nbs/17_flair_embeddings.ipynb #character-rows
 class CharacterRows(NamedTuple):
@@ -307,6 +308,47 @@ def model_and_name(
     way = "forward" if model.is_forward_lm else "backward"
     return model, f"LM-{model.hidden_size}-{model.nlayers}-{way}"
 
+# %% ../../nbs/17_flair_embeddings.ipynb #spelling
+class Spelling(NamedTuple):
+    "The distinct words of a table, as one model reads them"
+
+    letters: tuple[np.ndarray, np.ndarray]  # Spelled in the model's direction
+    words: np.ndarray  # Which of them each token of the table is, (tokens,)
+    start: np.ndarray  # What stands before a sentence
+    space: int  # Number of the space
+
+    def rows(
+        self,
+        places: np.ndarray,  # Tokens of some sentences, in the table
+        lengths: np.ndarray,  # Tokens of each of them, at least 1
+        gaps: np.ndarray,  # Spaces behind each of them
+        forward: bool,  # Whether the model reads from left to right
+    ) -> CharacterRows:  # In the model's direction
+        "Spell some sentences"
+        spaces, words = gaps.astype(np.int64), self.words[places]
+        if not forward:
+            order = turned_round(lengths)
+            words, spaces = words[order], np.append(0, spaces)[order]  # those before
+        how = (lengths, self.start, self.space)
+        return character_rows(self.letters, words, spaces, *how)
+
+
+def spelled_for(
+    model: LanguageModel,  # Whose characters count
+    is_lower: bool,  # It knows small letters only
+    strings: list[str],  # Distinct words of a table
+    places: np.ndarray,  # Which of them each token is, (tokens,)
+) -> Spelling:  # In the model's direction
+    "Spell the words of a table once for all batches"
+    if is_lower:
+        strings = [string.lower() for string in strings]
+    numbers = model.dictionary.item2idx
+    letters = spell(strings, numbers)
+    if not model.is_forward_lm:
+        letters = letters_reversed(letters)
+    start = [numbers.get(letter, 0) for letter in model.document_delimiter]
+    return Spelling(letters, places, np.array(start, np.int64), numbers.get(" ", 0))
+
 # %% ../../nbs/17_flair_embeddings.ipynb #flair-embeddings
 class FlairEmbeddings(TokenEmbeddings):
     "Vectors of words from the states of a character language model"
@@ -336,7 +378,7 @@ class FlairEmbeddings(TokenEmbeddings):
         self.embedding_length = self.lm.state_size
         self.lm.requires_grad_(fine_tune)
         self.eval()
-        self._spelled: TableMemory[_Spelling] = TableMemory()
+        self._spelled: TableMemory[Spelling] = TableMemory()
         self._fast: tuple[Any, Any] = (None, None)  # of which weights, and the reader
 
     @property
@@ -358,14 +400,18 @@ class FlairEmbeddings(TokenEmbeddings):
 
     def forward(self, batch: Batch) -> Tensor:
         "Vectors of a batch, zeros in the padding, (b, t, d)"
-        spelling = self._spelled.get(batch.table, self._spell)
+        make = partial(spelled_for, self.lm, self.is_lower)
+        spelling, table = self._spelled.get(batch.table, make), batch.table
         filled = batch.lengths > 0
         places, lengths = batch.places[batch.is_word], batch.lengths[filled]
         shape = (*batch.is_word.shape, self.embedding_length)
         out = self.lm.encoder.weight.new_zeros(shape)
         if not len(places):
             return out
-        rows = spelling.rows(places, lengths, batch.table.gaps, self)
+        gaps = np.ones_like(places) if self.tokenized_lm else table.gaps[places]
+        rows = spelling.rows(places, lengths, gaps, self.is_forward_lm)
+        if not self.with_whitespace:
+            rows = rows._replace(places=np.maximum(rows.places - 1, 0))
         space, window = spelling.space, min(self.chars_per_chunk, WINDOW)
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
             vectors = read_rows(self._read(), rows, lengths, space, window, out.device)
@@ -385,20 +431,6 @@ class FlairEmbeddings(TokenEmbeddings):
             self._fast = (now, reader_of(self.lm, self.precision))
         return self._fast[1]
 
-    def _spell(self, strings: list[str], places: np.ndarray) -> _Spelling:
-        if self.is_lower:
-            strings = [string.lower() for string in strings]
-        known = self.lm.dictionary
-        start = [
-            known.get_idx_for_item(x) if known.has_item(x) else 0
-            for x in self.lm.document_delimiter
-        ]
-        letters = spell(strings, known.item2idx)
-        if not self.is_forward_lm:
-            letters = letters_reversed(letters)
-        space = known.item2idx.get(" ", 0)
-        return _Spelling(letters, places, np.array(start, dtype=np.int64), space)
-
     def config(self) -> dict[str, Any]:
         "Arguments that make these embeddings again, without their weights"
         names = ["fine_tune", "chars_per_chunk", "with_whitespace", "tokenized_lm"]
@@ -411,37 +443,6 @@ class FlairEmbeddings(TokenEmbeddings):
     def from_config(cls, config: dict[str, Any]) -> FlairEmbeddings:
         "The embeddings that `config` described, with random weights"
         return cls(**(config | {"model": LanguageModel.from_config(config["model"])}))
-
-# %% ../../nbs/17_flair_embeddings.ipynb #spelling
-class _Spelling(NamedTuple):
-    "The distinct words of a table, as one model reads them"
-
-    letters: tuple[np.ndarray, np.ndarray]  # Spelled in the model's direction
-    words: np.ndarray  # Which of them each token of the table is, (tokens,)
-    start: np.ndarray  # What stands before a sentence
-    space: int  # Number of the space
-
-    def rows(
-        self,
-        places: np.ndarray,  # Tokens of some sentences, in the table
-        lengths: np.ndarray,  # Tokens of each of them, at least 1
-        gaps: np.ndarray,  # Spaces behind each token of the table
-        wanted: FlairEmbeddings,  # How the text is put together
-    ) -> CharacterRows:  # In the model's direction
-        "Spell some sentences"
-        spaces = np.ones(len(places), dtype=np.int64)
-        if not wanted.tokenized_lm:
-            spaces = gaps[places].astype(np.int64)
-        words = self.words[places]
-        if not wanted.is_forward_lm:
-            order = turned_round(lengths)
-            words, spaces = words[order], np.append(0, spaces)[order]  # those before
-        rows = character_rows(
-            self.letters, words, spaces, lengths, self.start, self.space
-        )
-        if wanted.with_whitespace:
-            return rows
-        return rows._replace(places=np.maximum(rows.places - 1, 0))
 
 # %% ../../nbs/17_flair_embeddings.ipynb #word-memory
 class WordMemory:
