@@ -461,7 +461,7 @@ class LanguageModelRun:
             self.settings.sequence_length,
             self.settings.grow_to_sequence_length,
         )
-        return max(start, min(start + self.splits_done, end))
+        return max(start, min(start + self.splits_done + 1, end))
 
     def _set_rate(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
@@ -469,7 +469,12 @@ class LanguageModelRun:
 
     def _loss(self, file: Path) -> float:
         sizes = (self.settings.mini_batch_size, self.settings.sequence_length)
-        return mean_loss_of(self.model, self.corpus.numbers(file), *sizes)
+        numbers = self.corpus.numbers(file)
+        if len(numbers) < 2:
+            raise ValueError(
+                f"{file} is too short to measure: {len(numbers)} characters"
+            )
+        return mean_loss_of(self.model, numbers, *sizes)
 
     def _add_line(self, line: str) -> None:
         self.progress.lines.append(line)
@@ -482,6 +487,7 @@ class LanguageModelRun:
         return {
             "model": self.model.config(),
             "weights": dict(self.model.state_dict()),
+            "optimizer_class": type(self.optimizer).__name__,
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress) | {"lines": list(self.progress.lines)},
             "random": random_states(),
@@ -489,7 +495,12 @@ class LanguageModelRun:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        "Go on from where `state` was taken"
+        "Go on from where `state` was taken; raises `ValueError` for another optimizer"
+        kept, ours = state["optimizer_class"], type(self.optimizer).__name__
+        if kept != ours:
+            raise ValueError(
+                f"the run was made with {kept}, not {ours}: give optimizer="
+            )
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = LanguageModelProgress(**state["progress"])
