@@ -330,7 +330,7 @@ class LanguageModelTrainer:
         given = locals()
         chosen = {f.name: given[f.name] for f in fields(LanguageModelSettings)}
         settings = LanguageModelSettings(**chosen)
-        made_by = optimizer or self.optimizer
+        made_by: Any = optimizer or self.optimizer
         check_arguments(optimizer_arguments, made_by, list(chosen))
         moves = made_by(
             self.model.parameters(), lr=learning_rate, **optimizer_arguments
