@@ -22,7 +22,7 @@ from flairnb.foundation import set_seed, sha256_of
 from flairnb.models.language_model import LanguageModel
 from flairnb.trainers.language_model_trainer import LanguageModelTrainer, TextCorpus
 
-HIDDEN, VECTOR, EPOCHS = 512, 64, 3
+HIDDEN, VECTOR, EPOCHS = 512, 64, 6
 OPTIONS = {
     "sequence_length": 128,
     "learning_rate": 0.003,
