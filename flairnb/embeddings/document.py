@@ -44,7 +44,9 @@ def stacked(
     "Make one embedding of several; raises `ValueError` if one does not embed words"
     if isinstance(embeddings, TokenEmbeddings):
         return embeddings
-    return StackedEmbeddings(list(embeddings))
+    single: Any = embeddings
+    parts = [single] if isinstance(single, nn.Module) else list(embeddings)
+    return StackedEmbeddings(parts)
 
 
 class _OverWords(DocumentEmbeddings):
@@ -156,6 +158,8 @@ class DocumentRNNEmbeddings(_OverWords):
         size = self.embeddings.embedding_length
         inner = (reproject_words_dimension or size) if reproject_words else size
         self.reproject = nn.Linear(size, inner) if reproject_words else nn.Identity()
+        if reproject_words:
+            nn.init.xavier_uniform_(self.reproject.weight)
         shape = (inner, hidden_size, rnn_type.upper(), rnn_layers, bidirectional)
         self.rnn = LengthAwareRNN(*shape, dropout=0.0 if rnn_layers == 1 else dropout)
         self.embedding_length = hidden_size * (4 if bidirectional else 1)
@@ -194,6 +198,7 @@ class DocumentTFIDFEmbeddings(DocumentEmbeddings):
     "Words of a text, counted and weighted"
 
     storable = True
+    idf: Tensor  # Weight of each word, (d,)
 
     def __init__(
         self,
@@ -212,12 +217,18 @@ class DocumentTFIDFEmbeddings(DocumentEmbeddings):
         self.name, self.chosen = "document_tfidf", vectorizer_params
         known = None if vocabulary is None else list(vocabulary)
         given = {"dtype": np.float32, "vocabulary": known} | vectorizer_params
+        if "ngram_range" in given:
+            given["ngram_range"] = tuple(given["ngram_range"])  # JSON has lists only
         self.vectorizer = TfidfVectorizer(**given)
         if train_dataset is not None:
             self.vectorizer.fit([sentence.text for sentence in train_dataset])
-            weights = torch.from_numpy(np.asarray(self.vectorizer.idf_, np.float32))
+            weights = torch.ones(len(self.vectorizer.vocabulary_))
+            if self.vectorizer.use_idf:
+                weights = torch.from_numpy(self.vectorizer.idf_.astype(np.float32))
         elif known:
             weights = torch.ones(len(known))
+            if not self.vectorizer.use_idf:
+                self.vectorizer.fit([""])  # the words are known, nothing is learned
         else:
             raise ValueError("tf-idf needs texts to learn from: give train_dataset")
         self.register_buffer("idf", weights)
@@ -231,14 +242,15 @@ class DocumentTFIDFEmbeddings(DocumentEmbeddings):
 
     def forward(self, batch: Batch) -> Tensor:
         "Vectors of a batch, (b, d)"
-        self.vectorizer.idf_ = self.idf.cpu().numpy()
+        if self.vectorizer.use_idf:
+            self.vectorizer.idf_ = self.idf.cpu().numpy()
         made = self.vectorizer.transform([s.text for s in batch.sentences])
         return torch.from_numpy(made.toarray().astype(np.float32)).to(self.idf.device)
 
     @property
     def device(self) -> torch.device:
         "Where the weights of the words are"
-        return cast(Tensor, self.idf).device
+        return self.idf.device
 
     def config(self) -> dict[str, Any]:
         "Arguments that make these embeddings again, without the weights of the words"
