@@ -18,8 +18,8 @@ Counts = TypeVar("Counts", bound="LabelCounts")
 # %% auto #0
 __all__ = ['Counts', 'OUTSIDE', 'METRICS', 'AVERAGES', 'NOTHING', 'ratio', 'Score', 'scores_of', 'mean_score', 'Tally',
            'Confusion', 'confusion_of', 'integers', 'span_columns', 'align_spans', 'report_table', 'report_text',
-           'check_metric', 'Result', 'summarize', 'LabelCounts', 'label_ids', 'count_pairs', 'TokenCounts',
-           'SpanCounts']
+           'check_metric', 'Result', 'summarize', 'merged_labels', 'LabelCounts', 'label_ids', 'count_pairs',
+           'TokenCounts', 'SpanCounts', 'SetPairs', 'LabelConfusion', 'SetCounts', 'calibration_error']
 
 # %% ../nbs/20_evaluation.ipynb #ratio
 def ratio(
@@ -309,7 +309,7 @@ class Result:
     detailed_results: str  # The report as text
     classification_report: dict[str, Any] = field(default_factory=dict)  # ... as a dict
     scores: dict[Any, float] = field(default_factory=dict)  # By (row, column) or name
-    confusion: Confusion | None = field(default=None, repr=False, compare=False)
+    confusion: Any = field(default=None, repr=False, compare=False)  # See `Confusion`
 
     @property
     def loss(self) -> float:
@@ -317,15 +317,22 @@ class Result:
         return self.scores["loss"]
 
     @property
+    def columns(self) -> dict[str, float]:
+        "The numbers to write down after each epoch, by the names of their columns"
+        keys = [("micro avg", metric) for metric in METRICS]
+        names = ("PRECISION", "RECALL", "F1", "ACCURACY")
+        found = [*(self.scores[key] for key in keys), self.scores["accuracy"]]
+        return dict(zip(names, found, strict=True))
+
+    @property
     def log_header(self) -> str:
         "Names of the columns of `log_line`"
-        return "PRECISION\tRECALL\tF1\tACCURACY"
+        return "\t".join(self.columns)
 
     @property
     def log_line(self) -> str:
-        "Micro averages and accuracy, to four digits"
-        keys = [("micro avg", metric) for metric in METRICS]
-        return "\t".join(str(round(self.scores[k], 4)) for k in [*keys, "accuracy"])
+        "The numbers of `columns`, to four digits"
+        return "\t".join(str(round(value, 4)) for value in self.columns.values())
 
     def __str__(self) -> str:
         return self.detailed_results
@@ -336,7 +343,7 @@ def summarize(
     labels: Iterable[str],  # Every label that may name a metric
     main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),  # What decides
     loss: float = 0.0,  # Mean loss of a point
-    confusion: Confusion | None = None,  # What was taken for what
+    confusion: Confusion | LabelConfusion | None = None,  # What was taken for what
     extra: Mapping[str, Score] | None = None,  # More rows below the averages
 ) -> Result:  # Scores, text and main score
     "Turn counts into scores and a report; raises `ValueError` on an unknown metric"
@@ -362,6 +369,16 @@ def summarize(
     text = report_text(tally, averages)
     return Result(main, text, report, scores, confusion)
 
+# %% ../nbs/20_evaluation.ipynb #merged-labels
+def merged_labels(
+    labels: Sequence[str],  # Names of the k ids
+    kept: Iterable[str],  # Those to tell apart
+) -> tuple[list[str], np.ndarray]:  # Names with `<unk>` among them; new ids, (k,)
+    "Number labels anew, so that all that are not kept become `<unk>`"
+    names = list(dict.fromkeys([*kept, "<unk>"]))
+    ids = {name: number for number, name in enumerate(names)}
+    return names, np.array([ids.get(x, ids["<unk>"]) for x in labels], dtype=np.int64)
+
 # %% ../nbs/20_evaluation.ipynb #label-counts
 class LabelCounts:
     "Counts of gold and predicted labels that meet"
@@ -376,7 +393,7 @@ class LabelCounts:
                 f"label {twice[0]!r} is there twice: ids need one name each"
             )
         self.labels = list(labels)
-        self.cells: Counter[int] = Counter()
+        self.cells: Counter[Any] = Counter()
 
     def __add__(self: Counts, other: Counts) -> Counts:
         if type(self) is not type(other) or self.labels != other.labels:
@@ -384,6 +401,16 @@ class LabelCounts:
         total = type(self)(self.labels)
         total.cells = self.cells + other.cells
         return total
+
+    def merged(self: Counts, kept: Iterable[str]) -> Counts:
+        "Counts over the kept labels and `<unk>`, which stands for all the others"
+        names, new = merged_labels(self.labels, kept)
+        slots, size = [*new.tolist(), len(names)], len(self.labels) + 1
+        merged = type(self)(names)
+        for cell, count in self.cells.items():
+            gold, predicted = divmod(cell, size)
+            merged.cells[slots[gold] * (len(names) + 1) + slots[predicted]] += count
+        return merged
 
     def tally(self, exclude_labels: Iterable[str] | None = None) -> Tally:
         "Counts for each label, without the points of excluded gold labels"
@@ -465,3 +492,136 @@ class SpanCounts(LabelCounts):
         sides = zip(aligned, ("gold", "predicted"), strict=True)
         there, found = (label_ids(ids, self.labels, side) for ids, side in sides)
         self.cells.update(count_pairs(there, found, len(self.labels)))
+
+# %% ../nbs/20_evaluation.ipynb #sets
+@dataclass(frozen=True, eq=False)
+class SetPairs:
+    "Pairs of label sets that occur, m of them, over k labels"
+
+    gold: np.ndarray  # (m, k) bool
+    predicted: np.ndarray  # (m, k) bool
+    count: np.ndarray  # (m,), points of each pair
+
+    @classmethod
+    def of(
+        cls,
+        cells: Mapping[bytes, int],  # From packed rows to their count
+        k: int,  # Labels
+    ) -> SetPairs:  # The same, unpacked
+        "Unpack the rows"
+        packed = np.frombuffer(b"".join(cells), dtype=np.uint8)
+        packed = packed.reshape(len(cells), (2 * k + 7) // 8)
+        rows = np.unpackbits(packed, axis=1)[:, : 2 * k] > 0
+        count = np.fromiter(cells.values(), np.int64, len(cells))
+        return cls(rows[:, :k], rows[:, k:], count)
+
+    def cells(self) -> Counter[bytes]:
+        "Pack the rows, and count equal ones together"
+        both = np.packbits(np.concatenate([self.gold, self.predicted], 1), axis=1)
+        found: Counter[bytes] = Counter()
+        for row, count in zip(both, self.count.tolist(), strict=True):
+            found[row.tobytes()] += count
+        return found
+
+    def of_labels(self, which: np.ndarray) -> SetPairs:
+        "The same for some of the labels"
+        return SetPairs(self.gold[:, which], self.predicted[:, which], self.count)
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        "Hits, predicted and gold of each label, each (k,)"
+        parts = (self.gold & self.predicted, self.predicted, self.gold)
+        hits, predicted, gold = (self.count @ part.astype(np.int64) for part in parts)
+        return hits, predicted, gold
+
+    def by_point(self) -> Score:
+        "Mean of the scores of single points"
+        parts = (self.gold & self.predicted, self.predicted, self.gold)
+        scores = scores_of(*(part.sum(1) for part in parts))
+        mean = mean_score(scores, self.count.tolist())
+        return mean._replace(support=int(self.count @ self.gold.sum(1)))
+
+# %% ../nbs/20_evaluation.ipynb #set-counts
+@dataclass(frozen=True, eq=False)
+class LabelConfusion:
+    "For each of k labels, how often it was there and how often it was found"
+
+    labels: Sequence[str]  # Names of the labels
+    matrix: np.ndarray  # [[neither, found only], [there only, both]], (k, 2, 2)
+
+    @classmethod
+    def of(cls, tally: Tally) -> LabelConfusion:
+        "From the sums of each label"
+        hits = tally.hits
+        extra, missed = tally.predicted - hits, tally.gold - hits
+        cells = [tally.points - hits - extra - missed, extra, missed, hits]
+        return cls(tally.labels, np.stack(cells, axis=1).reshape(-1, 2, 2))
+
+
+class SetCounts(LabelCounts):
+    "Counts for points with any number of labels: texts about several things"
+
+    def add(
+        self,
+        gold: ArrayLike,  # Which labels are there, (n, k) bool
+        predicted: ArrayLike,  # Which were found, (n, k) bool
+    ) -> None:
+        "Count n points; raises `ValueError` on tables of another shape"
+        there, found = np.asarray(gold), np.asarray(predicted)
+        if there.shape != found.shape or there.shape[1:] != (len(self.labels),):
+            shapes = f"gold {there.shape} and predicted {found.shape}"
+            raise ValueError(f"{shapes} should both be (n, {len(self.labels)})")
+        ones = np.ones(len(there), dtype=np.int64)
+        self.cells.update(SetPairs(there > 0, found > 0, ones).cells())
+
+    def merged(self, kept: Iterable[str]) -> SetCounts:
+        "Counts over the kept labels and `<unk>`, which stands for all the others"
+        names, new = merged_labels(self.labels, kept)
+        goes_to = new[:, None] == np.arange(len(names))  # (k, kept + 1)
+        pairs, made = self._pairs(), SetCounts(names)
+        gold, predicted = pairs.gold @ goes_to, pairs.predicted @ goes_to
+        made.cells = SetPairs(gold, predicted, pairs.count).cells()
+        return made
+
+    def tally(self, exclude_labels: Iterable[str] | None = None) -> Tally:
+        "Counts for each label that occurs and is not excluded, frequent ones first"
+        return self._chosen(exclude_labels)[1]
+
+    def result(
+        self,
+        main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),
+        loss: float = 0.0,  # Mean loss of a point
+        exclude_labels: Iterable[str] | None = None,  # Labels to leave out
+    ) -> Result:  # Scores and report
+        "Sum up; raises `ValueError` if no report holds the metric"
+        pairs, tally = self._chosen(exclude_labels)
+        extra, confusion = {"samples avg": pairs.by_point()}, LabelConfusion.of(tally)
+        metric = main_evaluation_metric
+        return summarize(tally, self.labels, metric, loss, confusion, extra)
+
+    def _pairs(self) -> SetPairs:
+        return SetPairs.of(self.cells, len(self.labels))
+
+    def _chosen(self, exclude: Iterable[str] | None) -> tuple[SetPairs, Tally]:
+        excluded = {exclude} if isinstance(exclude, str) else set(exclude or ())
+        pairs = self._pairs()
+        frequency = pairs.count @ (pairs.gold.astype(np.int64) + pairs.predicted)
+        order = np.argsort(-frequency, kind="stable")
+        order = order[frequency[order] > 0]
+        kept = [i for i in order.tolist() if self.labels[i] not in excluded]
+        pairs = pairs.of_labels(np.array(kept, dtype=np.int64))
+        names = [self.labels[i] for i in kept]
+        right = (pairs.gold == pairs.predicted).all(1)
+        ends = (int(pairs.count[right].sum()), int(pairs.count.sum()), False)
+        return pairs, Tally(names, *pairs.sums(), *ends)
+
+# %% ../nbs/20_evaluation.ipynb #calibration-error
+def calibration_error(
+    confidence: ArrayLike,  # Probability given to each answer, (n,)
+    right: ArrayLike,  # Whether it was right, (n,)
+    bins: int = 15,  # How many bins of equal width
+) -> float:  # Mean gap between confidence and share of right answers, 0 to 1
+    "How far probabilities are from what they promise; 0.0 for no answers"
+    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)
+    gaps = np.bincount(place, hit - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / max(len(sure), 1))

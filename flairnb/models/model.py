@@ -5,12 +5,12 @@
 # %% ../../nbs/21_model.ipynb #imports
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from flairnb.data.corpus import (
     table_of,
 )
 from ..data.labels import Dictionary, unknown_item
-from ..data.sentence import Sentence
-from ..evaluation import LabelCounts, Result
+from ..data.sentence import Layer, Sentence
+from ..embeddings.base import Embeddings
+from ..evaluation import Result, check_metric
 from ..foundation import atomic_write
 from ..nn.layers import evaluating
 from flairnb.saving import (
@@ -37,8 +38,8 @@ from flairnb.saving import (
 )
 
 # %% auto #0
-__all__ = ['MODEL_CLASSES', 'Kind', 'WorkList', 'work_list', 'Evaluation', 'labels_with_unseen', 'merge_others', 'Model',
-           'load_model']
+__all__ = ['MODEL_CLASSES', 'Kind', 'Scored', 'WorkList', 'work_list', 'write_layer', 'Counts', 'Evaluation',
+           'labels_with_unseen', 'Model', 'load_model', 'GoldMemory', 'Head']
 
 # %% ../../nbs/21_model.ipynb #work-list
 @dataclass
@@ -80,15 +81,39 @@ def work_list(
     ]
     return WorkList(dataset, order, objects)
 
+# %% ../../nbs/21_model.ipynb #write-layer
+def write_layer(
+    sentence: Sentence,  # To write on
+    layer: str,  # Under which name
+    columns: Layer,  # Labels
+) -> None:
+    "Replace a layer, and what belongs to it"
+    sentence.remove_labels(layer)
+    if columns.values:
+        sentence.put_layer(layer, columns)
+
 # %% ../../nbs/21_model.ipynb #evaluation
+class Counts(Protocol):
+    "What an evaluation needs of gold and predictions, see `LabelCounts`"
+
+    def merged(self, kept: Iterable[str]) -> Counts:
+        "Counts that tell only some labels apart"
+
+    def result(
+        self, main_evaluation_metric: Any, loss: float, exclude_labels: Any
+    ) -> Result:
+        "Scores and report"
+
+
 @dataclass
 class Evaluation:
     "What a model found out about its own predictions"
 
-    counts: LabelCounts  # Gold against predicted
+    counts: Counts  # Gold against predicted
     loss: float  # Summed over all points
     size: int  # Points: tokens of a tagger, sentences of a classifier
     lines: Callable[[], Iterator[str]]  # Lines of the prediction file
+    scores: dict[str, float] = field(default_factory=dict)  # More of them, by name
 
 
 def labels_with_unseen(
@@ -97,24 +122,6 @@ def labels_with_unseen(
 ) -> list[str]:  # Known labels first, then the others
     "Number the labels that a model cannot know behind those it knows"
     return list(dict.fromkeys([*labels, *found]))
-
-# %% ../../nbs/21_model.ipynb #merge
-def merge_others(
-    counts: LabelCounts,  # Gold against predicted
-    kept: Dictionary,  # Labels to tell apart
-) -> LabelCounts:  # Over these labels and `<unk>`
-    "Count all labels that are not in a dictionary as `<unk>`"
-    named = labels_with_unseen(kept.get_items(), ["<unk>"])
-    unknown = named.index("<unk>")
-    new = [named.index(x) if x in named else unknown for x in counts.labels]
-    new.append(len(named))  # no label
-    old_size, size, cells = len(counts.labels) + 1, len(named) + 1, Counter[int]()
-    for cell, count in counts.cells.items():
-        gold, predicted = divmod(cell, old_size)
-        cells[new[gold] * size + new[predicted]] += count
-    merged = type(counts)(named)
-    merged.cells = cells
-    return merged
 
 # %% ../../nbs/21_model.ipynb #model
 MODEL_CLASSES: dict[str, type[Model]] = {}  # what a model file may name
@@ -170,6 +177,10 @@ class Model(nn.Module, ABC):
         "What a user should know about the gold labels of a split"
         return []
 
+    def checked_metric(self, metric: Sequence[str]) -> Sequence[str]:
+        "The same metric; raises `ValueError` if no report of this model holds it"
+        return check_metric(metric, self.known_labels.get_items())
+
     def learn_from(self, train: SentenceDataset) -> None:
         "See train before training begins; called before `prepare`"
 
@@ -203,8 +214,10 @@ class Model(nn.Module, ABC):
                 file.writelines(found.lines())
         counts, mean = found.counts, found.loss / max(found.size, 1)
         if gold_label_dictionary is not None:
-            counts = merge_others(counts, gold_label_dictionary)
-        return counts.result(main_evaluation_metric, mean, exclude_labels)
+            counts = counts.merged(gold_label_dictionary.get_items())
+        result = counts.result(main_evaluation_metric, mean, exclude_labels)
+        result.scores |= found.scores
+        return result
 
     def save(self, model_file: str | Path) -> None:
         "Write the model to one file: tensors and JSON, no pickle"
@@ -257,3 +270,84 @@ def load_model(
         raise ModelFileError(message) from error
     model.training_card = stored.config.get("training", {})
     return model.to(device).eval()
+
+# %% ../../nbs/21_model.ipynb #gold-memory
+class GoldMemory:
+    "What a model makes of the gold labels of tables, for as long as they live"
+
+    def __init__(
+        self,
+        encode: Callable[[SentenceTable, str], np.ndarray],  # Table and layer to array
+    ) -> None:
+        self.encode = encode
+        self._known: Any = weakref.WeakKeyDictionary()
+
+    def column(
+        self,
+        table: SentenceTable,  # Sentences with gold labels
+        layer: str,  # Which labels
+    ) -> np.ndarray:  # What `encode` made of them
+        "The gold labels of a table; encoded again if the layer was replaced"
+        known = self._known.setdefault(table, {})
+        sources = table.token_layers.get(layer), table.mark_layers.get(layer)
+        kept, made = known.get(layer, ((), None))
+        if made is None or any(a is not b for a, b in zip(kept, sources, strict=True)):
+            made = self.encode(table, layer)
+            known[layer] = sources, made
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.encode,)
+
+# %% ../../nbs/21_model.ipynb #head
+Scored = tuple[Batch, Sequence[Sentence], Tensor]  # what a head says of a batch
+
+
+class Head(Model):
+    "A model made of embeddings and of layers that turn their vectors into scores"
+
+    embeddings: Embeddings
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        "Scores for the sentences of a batch or for their tokens"
+
+    @abstractmethod
+    def _loss(self, scores: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]: ...
+
+    def learn_from(self, train: SentenceDataset) -> None:
+        "Show train to the embeddings"
+        self.embeddings.learn_from(train)
+
+    def prepare(self, tables: Sequence[SentenceTable]) -> None:
+        "Get the embeddings ready for these tables"
+        self.embeddings.prepare(tables)
+
+    def forward_loss(self, batch: Batch | Sequence[Sentence]) -> tuple[Tensor, int]:
+        "Summed loss of a batch, and its number of points; sentences may be empty"
+        if not isinstance(batch, Batch):
+            dataset = SentenceDataset.of(batch)
+            batch = Batch(dataset.table, dataset.rows)
+        batch = self._here(batch)
+        if not len(batch):
+            return torch.zeros((), device=self.device, requires_grad=True), 0
+        return self._loss(self(batch), batch, self.label_type)
+
+    def _here(self, batch: Batch) -> Batch:
+        "The sentences with words, as a batch on the model's device"
+        rows, place = batch.rows[batch.lengths > 0], self.device
+        same = batch.device == place and len(rows) == len(batch)
+        return batch if same else Batch(batch.table, rows, place)
+
+    def _computed(
+        self,
+        batches: Iterable[tuple[Batch, Sequence[Sentence]]],  # To predict
+        losses: list[tuple[Any, int]] | None,  # Where to put losses, if wanted
+    ) -> Iterator[Scored]:
+        "Batches with their scores"
+        for batch, objects in batches:
+            batch = self._here(batch)
+            scores = self(batch)
+            if losses is not None:
+                losses.append(self._loss(scores, batch, self.label_type))
+            yield batch, objects, scores

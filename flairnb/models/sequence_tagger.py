@@ -5,8 +5,6 @@
 # %% ../../nbs/22_sequence_tagger.ipynb #imports
 from __future__ import annotations
 
-import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -39,9 +37,12 @@ from ..evaluation import SpanCounts, TokenCounts
 from ..foundation import default_device
 from flairnb.models.model import (
     Evaluation,
-    Model,
+    GoldMemory,
+    Head,
+    Scored,
     labels_with_unseen,
     work_list,
+    write_layer,
 )
 from ..nn.crf import CRF, UNKNOWN_TAG, Lattice, n_best, precise
 from flairnb.nn.layers import (
@@ -54,12 +55,11 @@ from flairnb.nn.layers import (
 )
 
 # %% auto #0
-__all__ = ['DECODED_AT_ONCE', 'Computed', 'TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps',
-           'encode_known', 'overlap_warnings', 'independent_lattice', 'span_log_probabilities', 'Decoded',
-           'write_layer', 'write_tokens', 'write_spans', 'write_distributions', 'write_n_best', 'gold_labels',
-           'compare_tokens', 'compare_spans', 'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines',
-           'joined', 'TagLayers', 'tag_weights', 'TaggerSettings', 'settings_of', 'take_over', 'GoldTags',
-           'SequenceTagger']
+__all__ = ['DECODED_AT_ONCE', 'TagSet', 'label_numbers', 'token_numbers', 'span_numbers', 'without_overlaps', 'encode_known',
+           'overlap_warnings', 'independent_lattice', 'span_log_probabilities', 'Decoded', 'write_tokens',
+           'write_spans', 'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans',
+           'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines', 'joined', 'TagLayers', 'tag_weights',
+           'TaggerSettings', 'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set
 @dataclass(frozen=True)
@@ -269,17 +269,6 @@ class Decoded:
         return likely.exp().clamp(0, 1).cpu().numpy()
 
 # %% ../../nbs/22_sequence_tagger.ipynb #write-tokens
-def write_layer(
-    sentence: Sentence,  # To write on
-    layer: str,  # Under which name
-    columns: Layer,  # Labels
-) -> None:
-    "Replace a layer, and what belongs to it"
-    sentence.remove_labels(layer)
-    if columns.values:
-        sentence.put_layer(layer, columns)
-
-
 def write_tokens(
     sentences: Sequence[Sentence],  # Of one batch
     layer: str,  # Under which name
@@ -447,15 +436,14 @@ def prediction_lines(
 
 # %% ../../nbs/22_sequence_tagger.ipynb #joined
 DECODED_AT_ONCE = 16_384  # places of emissions, words and padding
-Computed = tuple[Batch, Sequence[Sentence], Tensor]  # with emissions, (b, t, k)
 
 
 def joined(
-    computed: Iterable[Computed],  # Batches of one table
+    computed: Iterable[Scored],  # Batches of one table
     most: int = DECODED_AT_ONCE,  # Places, b times t, unless one batch has more
-) -> Iterator[Computed]:  # The same in fewer pieces
+) -> Iterator[Scored]:  # The same in fewer pieces
     "Join neighbouring batches"
-    waiting: list[Computed] = []
+    waiting: list[Scored] = []
     for one in computed:
         sentences = sum(len(batch) for batch, *_ in [*waiting, one])
         tokens = max(scores.shape[1] for *_, scores in [*waiting, one])
@@ -467,7 +455,7 @@ def joined(
         yield _join(waiting)
 
 
-def _join(waiting: list[Computed]) -> Computed:
+def _join(waiting: list[Scored]) -> Scored:
     if len(waiting) == 1:
         return waiting[0]
     batches, sentences, scores = zip(*waiting, strict=True)
@@ -606,12 +594,12 @@ def take_over(
     copy_torch_weights(rnn, layers.rnn.layers)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #gold-memory
-class GoldTags:
+class GoldTags(GoldMemory):
     "The gold tags of tables, for as long as they live"
 
     def __init__(self, tags: TagSet) -> None:
+        super().__init__(tags.encode)
         self.tags = tags
-        self._known: Any = weakref.WeakKeyDictionary()
 
     def of(
         self,
@@ -619,19 +607,13 @@ class GoldTags:
         layer: str,  # Which labels
     ) -> Tensor:  # Numbers of tags, `UNKNOWN_TAG` in the padding, (b, t)
         "Gold tags of a batch"
-        table, known = batch.table, self._known.setdefault(batch.table, {})
-        sources = table.token_layers.get(layer), table.mark_layers.get(layer)
-        kept, tags = known.get(layer, ((), None))
-        if tags is None or any(a is not b for a, b in zip(kept, sources, strict=True)):
-            tags = self.tags.encode(table, layer)
-            known[layer] = sources, tags  # encoded again if a layer is replaced
-        return batch.take(tags, padding=UNKNOWN_TAG)
+        return batch.take(self.column(batch.table, layer), padding=UNKNOWN_TAG)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.tags,)
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tagger
-class SequenceTagger(Model):
+class SequenceTagger(Head):
     "Tags the words of a sentence, or finds spans in it"
 
     def __init__(
@@ -705,33 +687,9 @@ class SequenceTagger(Model):
         "Say how many gold spans overlap, for tags cannot tell of them"
         return overlap_warnings(split, dataset, self.label_type, self.tagset)
 
-    def learn_from(self, train: SentenceDataset) -> None:
-        "Show train to the embeddings"
-        self.embeddings.learn_from(train)
-
-    def prepare(self, tables: Sequence[SentenceTable]) -> None:
-        "Get the embeddings ready for these tables"
-        self.embeddings.prepare(tables)
-
     def forward(self, batch: Batch) -> Tensor:
         "Scores of tags for a batch, (b, t, k)"
         return self.layers(self.embeddings.vectors_of(batch), batch.token_counts)
-
-    def forward_loss(self, batch: Batch | Sequence[Sentence]) -> tuple[Tensor, int]:
-        "Summed loss of a batch, and its number of tokens; sentences may be empty"
-        if not isinstance(batch, Batch):
-            dataset = SentenceDataset.of(batch)
-            batch = Batch(dataset.table, dataset.rows)
-        batch = self._here(batch)
-        if not len(batch):
-            return torch.zeros((), device=self.device, requires_grad=True), 0
-        return self._loss(self(batch), batch, self.label_type)
-
-    def _here(self, batch: Batch) -> Batch:
-        "The sentences with words, as a batch on the model's device"
-        rows, place = batch.rows[batch.lengths > 0], self.device
-        same = batch.device == place and len(rows) == len(batch)
-        return batch if same else Batch(batch.table, rows, place)
 
     def _loss(self, emissions: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold, weights = self._gold.of(batch, layer), self._weights
@@ -782,34 +740,6 @@ class SequenceTagger(Model):
                     self._write_n_best(decoded.lattice, objects, layer, n_best)
         loss, size = map(sum, zip(*losses, strict=True))
         return (float(loss), size) if return_loss else None
-
-    def _computed(
-        self,
-        batches: Iterable[tuple[Batch, Sequence[Sentence]]],
-        losses: list[tuple[Any, int]] | None,
-    ) -> Iterator[Computed]:
-        "Batches with their emissions; losses are added to the list, if there is one"
-        for batch, objects, emissions in self._emissions(batches):
-            if losses is not None:
-                losses.append(self._loss(emissions, batch, self.label_type))
-            yield batch, objects, emissions
-
-    def _emissions(
-        self, batches: Iterable[tuple[Batch, Sequence[Sentence]]]
-    ) -> Iterator[Computed]:
-        "Run the layers on the batches: on a CPU several at a time, each on one core"
-        places: deque[tuple[Batch, Sequence[Sentence]]] = deque()
-
-        def vectors() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch, objects in batches:
-                batch = self._here(batch)
-                places.append((batch, objects))
-                yield self.embeddings.vectors_of(batch), batch.token_counts
-
-        cores = None if self.device.type == "cpu" else 1
-        run = side_by_side(lambda given: self.layers(*given), vectors(), cores)
-        for emissions in run:
-            yield *places.popleft(), emissions
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"

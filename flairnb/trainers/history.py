@@ -19,24 +19,16 @@ from ..evaluation import Result
 from ..foundation import atomic_write, logger
 
 # %% auto #0
-__all__ = ['METRICS', 'result_columns', 'History', 'RunLog', 'time_stamp', 'progress', 'WeightWriter']
+__all__ = ['result_columns', 'History', 'RunLog', 'time_stamp', 'progress', 'WeightWriter']
 
 # %% ../../nbs/26_history.ipynb #result-columns
-METRICS = {
-    "PRECISION": ("micro avg", "precision"),
-    "RECALL": ("micro avg", "recall"),
-    "F1": ("micro avg", "f1-score"),
-    "ACCURACY": "accuracy",
-}
-
-
 def result_columns(
     split: str,  # `DEV`, `TEST` or `TRAIN_SAMPLE`
     result: Result,  # What an evaluation found
 ) -> dict[str, float]:  # Columns of `loss.tsv`
     "Columns for the scores of one split"
     found = {f"{split}_LOSS": result.loss}
-    return found | {f"{split}_{k}": result.scores[v] for k, v in METRICS.items()}
+    return found | {f"{split}_{k}": value for k, value in result.columns.items()}
 
 # %% ../../nbs/26_history.ipynb #history
 class History:

@@ -28,7 +28,7 @@ from flairnb.embeddings.base import (
     drop_stores,
     store_vectors,
 )
-from ..evaluation import Result, check_metric
+from ..evaluation import Result
 from ..foundation import current_seed, set_seed
 from ..models.model import Model
 from ..saving import read_model_file
@@ -442,7 +442,7 @@ class Run:
         self.model, self.settings, self.folder = model, settings, settings.base_path
         self.splits = training_data(corpus, settings)
         self.warnings = warnings_first(model, corpus, self.splits)
-        check_metric(settings.main_evaluation_metric, model.known_labels.get_items())
+        model.checked_metric(settings.main_evaluation_metric)
         tables = {id(split.table): split.table for split in self.splits.values()}
         model.learn_from(self.splits["train"])
         model.prepare(list(tables.values()))
