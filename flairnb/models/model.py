@@ -339,6 +339,11 @@ class Head(Model):
         same = batch.device == place and len(rows) == len(batch)
         return batch if same else Batch(batch.table, rows, place)
 
+    def _layers_read(self) -> set[str]:
+        "Label layers that the embeddings look at, such as a part of speech"
+        parts = self.embeddings.modules()
+        return {getattr(part, "field", "text") for part in parts} - {"text"}
+
     def _computed(
         self,
         batches: Iterable[tuple[Batch, Sequence[Sentence]]],  # To predict

@@ -724,8 +724,7 @@ class SequenceTagger(Head):
         layer, losses = label_name or self.label_type, [(0.0, 0)]
         as_spans = self.tagset.scheme is not None and not force_token_predictions
         write = self._write_spans if as_spans else self._write_tokens
-        read = set(getattr(self.embeddings, "layers", ()))
-        read |= {self.label_type} if return_loss else set()
+        read = self._layers_read() | ({self.label_type} if return_loss else set())
         work = work_list(sentences, mini_batch_size, read)
         bar = tqdm(work, disable=not verbose, total=len(work.order))
         with evaluating(self):
