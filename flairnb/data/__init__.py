@@ -8,6 +8,8 @@ from flairnb.data.corpus import SentenceTable as SentenceTable
 from flairnb.data.labels import OPENERS
 from flairnb.data.labels import Dictionary as Dictionary
 from flairnb.data.labels import Label as Label
+from flairnb.data.pairs import DataPair as DataPair
+from flairnb.data.pairs import TextPair as TextPair
 from flairnb.data.sentence import DataPoint as DataPoint
 from flairnb.data.sentence import Sentence as Sentence
 from flairnb.data.sentence import Span as Span

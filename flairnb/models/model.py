@@ -75,6 +75,7 @@ def work_list(
                 message = f"item {place} is {kind}: make it a Sentence first"
                 raise TypeError(message)
         dataset = SentenceDataset(table_of(objects, layers))
+        dataset.table.kept = dict(enumerate(objects))
     filled = np.flatnonzero(dataset.lengths)
     order = [
         filled[places] for places in by_length(dataset.lengths[filled], batch_size)
@@ -186,6 +187,10 @@ class Model(nn.Module, ABC):
 
     def prepare(self, tables: Sequence[SentenceTable]) -> None:
         "Get ready to be trained on these tables; called before the optimizer is made"
+
+    def embedded(self, split: SentenceDataset) -> SentenceDataset:
+        "The texts that the embeddings see when the model sees these"
+        return split
 
     @property
     def device(self) -> torch.device:
@@ -356,3 +361,20 @@ class Head(Model):
             if losses is not None:
                 losses.append(self._loss(scores, batch, self.label_type))
             yield batch, objects, scores
+
+    def _walk(
+        self,
+        dataset: SentenceDataset,  # To measure
+        layer: str,  # Its gold labels
+        order: list[np.ndarray],  # Places of the sentences of each batch
+        losses: list[tuple[float, int]],  # Where to put losses and points
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:  # Places and scores of each batch
+        "Scores of all sentences that have words"
+        for places in order:
+            filled = places[dataset.lengths[places] > 0]
+            if len(filled):
+                batch = Batch(dataset.table, dataset.rows[filled], self.device)
+                scores = self(batch)
+                loss, count = self._loss(scores, batch, layer)
+                losses.append((float(loss), count))
+                yield filled, scores

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..batches import Batch, by_length, iterate
+from ..batches import Batch, by_length
 from flairnb.data.corpus import (
     SentenceDataset,
     SentenceTable,
@@ -474,16 +474,11 @@ class ClassHead(Head):
     ) -> tuple[np.ndarray, float, int]:
         "Probabilities (n, k), summed loss, and number of points"
         likely = np.zeros((len(dataset), len(self.classes.labels)))
-        total, size = 0.0, 0
-        filled = [places[dataset.lengths[places] > 0] for places in order]
-        filled = [places for places in filled if len(places)]
-        batches = zip(filled, iterate(dataset, filled, self.device), strict=True)
-        for places, batch in batches:
-            scores = self(batch)
-            loss, count = self._loss(scores, batch, layer)
-            total, size = total + float(loss), size + count
+        losses = [(0.0, 0)]
+        for places, scores in self._walk(dataset, layer, order, losses):
             likely[places] = self.classes.probabilities(scores)
-        return likely, total, size
+        total, size = map(sum, zip(*losses, strict=True))
+        return likely, float(total), int(size)
 
     def _evaluate(
         self, dataset: SentenceDataset, layer: str, order: list[np.ndarray]

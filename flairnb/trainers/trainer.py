@@ -462,7 +462,8 @@ class Run:
 
     def store_vectors(self) -> None:
         "Compute what never changes, for all splits that are read"
-        settings, splits = self.settings, list(self.splits.values())
+        settings = self.settings
+        splits = [self.model.embedded(split) for split in self.splits.values()]
         precision = settings.embeddings_storage_precision
         how = (settings.embeddings_storage_mode, precision)
         budget = settings.embeddings_storage_budget
