@@ -5,21 +5,11 @@ from flairnb.embeddings.base import Embeddings as Embeddings
 from flairnb.embeddings.base import StackedEmbeddings as StackedEmbeddings
 from flairnb.embeddings.base import TokenEmbeddings as TokenEmbeddings
 from flairnb.embeddings.character import CharacterEmbeddings as CharacterEmbeddings
-<<<<<<< HEAD
-from flairnb.embeddings.document import (
-    DocumentPoolEmbeddings as DocumentPoolEmbeddings,
-)
-from flairnb.embeddings.document import (
-    DocumentRNNEmbeddings as DocumentRNNEmbeddings,
-)
+from flairnb.embeddings.document import DocumentPoolEmbeddings as DocumentPoolEmbeddings
+from flairnb.embeddings.document import DocumentRNNEmbeddings as DocumentRNNEmbeddings
 from flairnb.embeddings.document import (
     DocumentTFIDFEmbeddings as DocumentTFIDFEmbeddings,
 )
-=======
-from flairnb.embeddings.document import DocumentPoolEmbeddings as DocumentPoolEmbeddings
-from flairnb.embeddings.document import DocumentRNNEmbeddings as DocumentRNNEmbeddings
-from flairnb.embeddings.document import DocumentTFIDFEmbeddings as DocumentTFIDFEmbeddings
->>>>>>> 03683c5 (Text classifiers: one class or several, thresholds that can be tuned, and scores equal to scikit-learn's)
 from flairnb.embeddings.document import (
     SentenceTransformerDocumentEmbeddings as SentenceTransformerDocumentEmbeddings,
 )

@@ -5,6 +5,7 @@
 # %% ../../nbs/22_sequence_tagger.ipynb #imports
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..batches import Batch, iterate
+from ..batches import Batch
 from flairnb.data.corpus import (
     SentenceDataset,
     SentenceTable,
@@ -740,6 +741,22 @@ class SequenceTagger(Head):
         loss, size = map(sum, zip(*losses, strict=True))
         return (float(loss), size) if return_loss else None
 
+    def _scored(
+        self, batches: Iterable[tuple[Batch, Sequence[Sentence]]]
+    ) -> Iterator[Scored]:
+        "Run the layers on the batches: on a CPU several at a time, each on one core"
+        waiting: deque[tuple[Batch, Sequence[Sentence]]] = deque()
+
+        def vectors() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch, objects in batches:
+                waiting.append((batch, objects))
+                yield self.embeddings.vectors_of(batch), batch.token_counts
+
+        cores = None if self.device.type == "cpu" else 1
+        run = side_by_side(lambda given: self.layers(*given), vectors(), cores)
+        for emissions in run:
+            yield *waiting.popleft(), emissions
+
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"
         if self.crf is None:
@@ -785,16 +802,13 @@ class SequenceTagger(Head):
     def _evaluate(
         self, dataset: SentenceDataset, layer: str, order: list[np.ndarray]
     ) -> Evaluation:
-        table, total, size = dataset.table, 0.0, 0
-        predicted = np.zeros(len(table.words), dtype=np.int64)
-        filled = [places[dataset.lengths[places] > 0] for places in order]
-        filled = [places for places in filled if len(places)]
-        batches = ((batch, ()) for batch in iterate(dataset, filled, self.device))
-        for batch, _, emissions in self._emissions(batches):
-            loss, count = self._loss(emissions, batch, layer)
-            total, size = total + float(loss), size + count
+        predicted = np.zeros(len(dataset.table.words), dtype=np.int64)
+        losses: list[tuple[float, int]] = [(0.0, 0)]
+        for places, emissions in self._walk(dataset, layer, order, losses):
+            batch = Batch(dataset.table, dataset.rows[places], self.device)
             tags = self._best_tags(emissions, batch.token_counts).cpu().numpy()
             predicted[batch.places[batch.is_word]] = tags[batch.is_word]
+        total, size = map(sum, zip(*losses, strict=True))
         compare = compare_tokens if self.tagset.scheme is None else compare_spans
         found = (dataset, layer, predicted, self.tagset)
         return Evaluation(
