@@ -3,6 +3,7 @@
 from typing import Any
 
 from flairnb.data.corpus import Corpus as Corpus
+from flairnb.data.corpus import MultiCorpus as MultiCorpus
 from flairnb.data.corpus import SentenceDataset as SentenceDataset
 from flairnb.data.corpus import SentenceTable as SentenceTable
 from flairnb.data.labels import OPENERS

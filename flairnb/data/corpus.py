@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -18,10 +19,11 @@ from .sentence import TOKEN, Layer, Sentence
 from ..foundation import current_seed, logger
 
 # %% auto #0
-__all__ = ['Split', 'SAMPLING', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'row_places', 'mark_places',
-           'take_rows', 'snapshot', 'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'labels_as_met',
-           'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'label_dictionary',
-           'Corpus', 'UnseenLabel', 'unseen_labels']
+__all__ = ['Split', 'SAMPLING', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'join_all', 'row_places',
+           'mark_places', 'take_rows', 'snapshot', 'checked_sentences', 'SentenceDataset', 'union', 'token_places',
+           'labels_as_met', 'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary',
+           'label_dictionary', 'Corpus', 'UnseenLabel', 'unseen_labels', 'unique_names', 'tempered_sizes', 'draw',
+           'kinds_of_layer', 'MultiCorpus']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -67,6 +69,9 @@ class SentenceTable:
     files: np.ndarray | None = None  # First sentence of each file, and the end
     comments: Sequence[str] | None = None  # Comment lines of each sentence, (n,)
     sources: Sequence[Sentence] | None = None  # Objects, if they know neighbours, (n,)
+    details: Sequence[str] | None = None  # JSON of what else is known of each, (n,)
+    mark_scores: dict[str, np.ndarray] = field(default_factory=dict)  # if not all 1.0
+    losses: dict[str, np.ndarray] = field(default_factory=dict)  # left out, by file
     kept: dict[int, Sentence] = field(default_factory=dict)  # written on, by row
     revisions: dict[int, int] = field(
         default_factory=dict
@@ -103,6 +108,9 @@ class SentenceTable:
         sizes = ends[self.offsets[1:]] - ends[self.offsets[:-1]]
         filled = np.flatnonzero(self.lengths)
         sizes[filled] -= self.gaps[self.offsets[filled + 1] - 1]  # behind the last
+        for row, detail in enumerate(self.details or ()):
+            if detail and "text" in (known := json.loads(detail)):
+                sizes[row] = len(known["text"])
         for row, sentence in self.kept.items():  # which may have wider gaps or tabs
             sizes[row] = len(sentence.text)
         return sizes
@@ -174,17 +182,17 @@ class _LayerRows:
     def __init__(self) -> None:
         self.places: list[int] = []  # of tokens, in the row of all tokens
         self.numbers: list[int] = []  # of their labels
-        self.marks: list[tuple[int, int, int, int]] = []
+        self.marks: list[tuple[int, int, int, int, float]] = []
 
     def read(self, row: int, first: int, layer: Layer, strings: StringTable) -> None:
         "Add the labels of the sentence in `row`, whose tokens begin at `first`"
-        columns = zip(layer.starts, layer.stops, layer.values, strict=True)
-        for start, stop, value in columns:
+        columns = (layer.starts, layer.stops, layer.values, layer.scores)
+        for start, stop, value, score in zip(*columns, strict=True):
             if stop == TOKEN and start >= 0:
                 self.places.append(first + start)
                 self.numbers.append(strings[value])
             else:
-                self.marks.append((row, start, stop, strings[value]))
+                self.marks.append((row, start, stop, strings[value], score))
 
     def write(self, table: SentenceTable, name: str) -> None:
         "Make the columns of the layer"
@@ -194,36 +202,56 @@ class _LayerRows:
             table.token_layers[name] = column
         if self.marks:
             ordered = sorted(self.marks, key=lambda mark: mark[:2])
-            table.mark_layers[name] = Spans(*np.array(ordered, dtype=np.int32).T)
+            columns = [*zip(*ordered, strict=True)]
+            marks = (np.array(column, dtype=np.int32) for column in columns[:4])
+            table.mark_layers[name] = Spans(*marks)
+            if set(columns[4]) != {1.0}:
+                table.mark_scores[name] = np.array(columns[4], dtype=np.float64)
 
 # %% ../../nbs/04_corpus.ipynb #build-sentence
 def _build_sentence(table: SentenceTable, row: int) -> Sentence:
     "Make the sentence that stands in a row"
-    first, last = table.offsets[row : row + 2].tolist()
+    detail = table.details[row] if table.details is not None else ""
+    details = json.loads(detail) if detail else {}
+    made = Sentence.of(*_placed_words(table, row, details))
     known = table.strings.strings
-    words = [known[number] for number in table.words[first:last].tolist()]
-    starts, pieces, position, gap = [], [], 0, 0
-    for word, next_gap in zip(words, table.gaps[first:last].tolist(), strict=True):
-        pieces.append(" " * gap + word)
-        starts.append(position + gap)
-        position, gap = position + gap + len(word), next_gap
-    made = Sentence.of("".join(pieces), words, starts)
     for name, column in table.token_layers.items():
-        numbers = column[first:last]
+        numbers = column[slice(*table.offsets[row : row + 2].tolist())]
         places = np.flatnonzero(numbers).tolist()
         if places:
             values = [known[number] for number in numbers[places].tolist()]
             made._layers[name] = Layer.of(places, [TOKEN] * len(places), values)
     for name, marks in table.mark_layers.items():
         low, high = np.searchsorted(marks.sentence, [row, row + 1])
-        rows = zip(*(c[low:high].tolist() for c in marks[1:]), strict=True)
-        for start, stop, number in rows:
-            made._layers.setdefault(name, Layer()).add((start, stop), known[number])
+        scores = table.mark_scores.get(name, _ONES)[low:high].tolist()
+        columns = (column[low:high].tolist() for column in marks[1:])
+        rows = zip_longest(*columns, scores, fillvalue=1.0)
+        for start, stop, number, score in rows:
+            layer = made._layers.setdefault(name, Layer())
+            layer.add((start, stop), known[number], score)
     made._home = _Place(table, row)
     made.start_of_document = _holds(table.breaks, row)
-    for key, value in _comments(table, row):
+    for key, value in (*_comments(table, row), *details.get("metadata", {}).items()):
         made._metadata.setdefault(made._bounds, {})[key] = value
     return made
+
+
+def _placed_words(
+    table: SentenceTable, row: int, details: dict[str, Any]
+) -> tuple[str, list[str], list[int]]:
+    "Text of a row, its words, and where they stand in it"
+    first, last = table.offsets[row : row + 2].tolist()
+    known = table.strings.strings
+    words = [known[number] for number in table.words[first:last].tolist()]
+    starts, pieces, position, gap = [], [], details.get("lead", 0), 0
+    for word, next_gap in zip(words, table.gaps[first:last].tolist(), strict=True):
+        pieces.append(" " * gap + word)
+        starts.append(position + gap)
+        position, gap = position + gap + len(word), next_gap
+    return details.get("text", "".join(pieces)), words, starts
+
+
+_ONES = np.zeros(0)  # scores of a layer whose scores are all 1.0
 
 
 def _holds(ordered: np.ndarray | None, row: int) -> bool:
@@ -266,6 +294,9 @@ def join_tables(
         below_marks = (marks[0] + len(first), marks[1], marks[2], new[marks[3]])
         both = zip(above_marks, below_marks, strict=True)
         joined.mark_layers[name] = Spans(*(np.concatenate(pair) for pair in both))
+        if name in first.mark_scores or name in second.mark_scores:
+            pair = [_scores(table, name) for table in (first, second)]
+            joined.mark_scores[name] = np.concatenate(pair)
     _join_borders(joined, first, second)
     return joined
 
@@ -273,7 +304,7 @@ def join_tables(
 def _join_borders(
     joined: SentenceTable, first: SentenceTable, second: SentenceTable
 ) -> None:
-    "Documents, files and comments of two tables; without files, each row is one"
+    "What else two tables know of their rows; without files, each row is one"
     size, tables = len(first), (first, second)
     if any(table.breaks is not None for table in tables):
         some = [np.zeros(0, np.int64) if t.breaks is None else t.breaks for t in tables]
@@ -284,9 +315,35 @@ def _join_borders(
     if any(table.comments is not None for table in tables):
         lines = [[""] * len(t) if t.comments is None else t.comments for t in tables]
         joined.comments = [*lines[0], *lines[1]]
+    if any(table.details is not None for table in tables):
+        known = [[""] * len(t) if t.details is None else t.details for t in tables]
+        joined.details = [*known[0], *known[1]]
+
+
+def _scores(table: SentenceTable, layer: str) -> np.ndarray:
+    "Scores of the marks of a layer, which are 1.0 where nothing else is known"
+    marks = table.mark_layers.get(layer, _NO_MARKS)
+    return table.mark_scores.get(layer, np.ones(len(marks.label)))
 
 
 _NO_MARKS = Spans(*(np.zeros(0, dtype=np.int32) for _ in range(4)))
+
+# %% ../../nbs/04_corpus.ipynb #join-all
+def join_all(
+    tables: Sequence[SentenceTable],  # At least one
+) -> SentenceTable:  # Their rows, one table after the other
+    "One table with the rows of many"
+    if len(tables) == 1:
+        return tables[0]
+    half = len(tables) // 2
+    first, second = join_all(tables[:half]), join_all(tables[half:])
+    joined = join_tables(first, second)
+    size = len(first)
+    below = {row + size: sentence for row, sentence in second.kept.items()}
+    joined.kept = first.kept | below
+    counts = {row + size: count for row, count in second.revisions.items()}
+    joined.revisions = first.revisions | counts
+    return joined
 
 # %% ../../nbs/04_corpus.ipynb #take-rows
 def row_places(
@@ -310,7 +367,7 @@ def mark_places(
 def take_rows(
     table: SentenceTable,  # Sentences
     rows: np.ndarray,  # Some of them, in any order
-) -> SentenceTable:  # A table of these, which knows no files and no comments
+) -> SentenceTable:  # A table of these, which knows no files, comments or details
     "A table of some rows of another"
     places = row_places(table, rows)
     offsets = np.concatenate([[0], np.cumsum(table.lengths[rows])])
@@ -324,6 +381,8 @@ def take_rows(
         _, start, stop, label = (column[chosen] for column in marks)
         sentence = np.repeat(np.arange(len(rows), dtype=np.int32), counts)
         taken.mark_layers[name] = Spans(sentence, start, stop, label)
+        if name in table.mark_scores:
+            taken.mark_scores[name] = table.mark_scores[name][chosen]
     return taken
 
 # %% ../../nbs/04_corpus.ipynb #snapshot
@@ -349,6 +408,7 @@ def snapshot(
     fresh.breaks, fresh.files = table.breaks, table.files
     fresh.sources = table.sources
     fresh.comments, fresh._alive = table.comments, table._alive
+    fresh.details, fresh.losses = table.details, table.losses
     fresh.kept, fresh.revisions = table.kept, table.revisions | now
     table._latest = now, weakref.ref(fresh)
     return fresh
@@ -433,7 +493,7 @@ def union(
         rows = np.concatenate([first.rows, second.rows])
         return SentenceDataset(first.table, rows)
     rows = np.concatenate([first.rows, second.rows + len(first.table)])
-    joined, size = join_tables(first.table, second.table), len(first.table)
+    joined, size = join_all([first.table, second.table]), len(first.table)
     for table, start in ((first.table, 0), (second.table, size)):
         joined.kept |= {row + start: kept for row, kept in table.kept.items()}
         more = {row + start: count for row, count in table.revisions.items()}
@@ -537,6 +597,7 @@ class _Splits:
             message = f"sample_missing_splits is {choices}, not"
             raise ValueError(f"{name}: {message} {sample_missing_splits!r}")
         self.name = name
+        self.losses: dict[str, dict[str, int]] = {}  # what a reader left out, by split
         self._splits = {
             split: SentenceDataset.of(sentences, f"{name}.{split}")
             for split, sentences in given.items()
@@ -753,7 +814,8 @@ class Corpus(_Splits):
             splits += [split for split in (self.dev, self.test) if split is not None]
         now = [split.current() for split in splits]
         try:
-            return label_dictionary(now, label_type, min_count, add_unk)
+            labelled = self._with_layer(now, label_type)
+            return label_dictionary(labelled, label_type, min_count, add_unk)
         except ValueError as error:
             where = "train, dev and test" if add_dev_test else "train"
             raise ValueError(f"{self.name}, {where}: {error}") from None
@@ -765,6 +827,12 @@ class Corpus(_Splits):
     ) -> Dictionary:  # `<unk>`, then words, most frequent first
         "Number the words of train"
         return vocabulary(self._needed_train().current(), max_tokens, min_freq)
+
+    def _with_layer(
+        self, splits: list[SentenceDataset], layer: str
+    ) -> list[SentenceDataset]:
+        "The sentences that can have labels of a layer"
+        return splits
 
     def _needed_train(self) -> SentenceDataset:
         if self.train is None:
@@ -791,6 +859,9 @@ class Corpus(_Splits):
             for name in ("train", "test", "dev")
             if (split := self._splits.get(name)) is not None
         }
+        for name, losses in self.losses.items():
+            for what, count in losses.items():
+                found[name.upper()][f"number_of_{what.replace(' ', '_')}"] = count
         if not pretty_print:
             return found
         return json.dumps(found, indent=4, ensure_ascii=False)
@@ -817,3 +888,188 @@ def unseen_labels(
         for label, count in count_labels(split.current(), layer).items()
         if not known.has_item(label)
     ]
+
+# %% ../../nbs/04_corpus.ipynb #unique-names
+def unique_names(
+    names: Iterable[str],  # Names, some of which may be the same
+) -> list[str]:  # Names that differ: `news`, `news_2`
+    "Number the names that come again"
+    found: list[str] = []
+    for name in names:
+        again = (f"{name}_{number}" for number in range(2, len(found) + 3))
+        found.append(
+            name if name not in found else next(n for n in again if n not in found)
+        )
+    return found
+
+# %% ../../nbs/04_corpus.ipynb #temperature
+def tempered_sizes(
+    sizes: Sequence[int],  # Sentences in each part
+    temperature: float,  # 1 leaves the sizes alone; the higher, the more even
+) -> list[int]:  # How many to draw from each part, as many as before in total
+    "Sizes of parts drawn by temperature; raises `ValueError` unless it is above 0"
+    if not temperature > 0:
+        raise ValueError(f"temperature is a number above 0, not {temperature}")
+    logs = np.log(np.maximum(sizes, 1)) / temperature
+    weights = np.exp(logs - logs.max()) * (np.array(sizes) > 0)
+    ends = np.round(np.cumsum(weights) / max(weights.sum(), 1e-300) * sum(sizes))
+    return np.diff(ends, prepend=0).astype(int).tolist()
+
+
+def draw(
+    size: int,  # How many there are
+    wanted: int,  # How many to draw
+    seed: int | None = None,  # Seed of the draw, by default the current one
+) -> np.ndarray:  # Places in rising order, each as often as it was drawn
+    "Draw places, all of them equally often but for the remainder"
+    whole, rest = divmod(wanted, size) if size else (0, 0)
+    generator = np.random.default_rng(current_seed() if seed is None else seed)
+    some = generator.choice(size, size=rest, replace=False) if rest else np.arange(0)
+    return np.sort(np.concatenate([*[np.arange(size)] * whole, some]))
+
+# %% ../../nbs/04_corpus.ipynb #kinds-of-layer
+def kinds_of_layer(
+    dataset: SentenceDataset,  # Sentences
+    layer: str,  # Name of a label layer
+) -> set[str]:  # Some of `tokens`, `spans`, `sentences`
+    "On what the labels of a layer stand"
+    table, kinds = dataset.table, set()
+    if layer in table.token_layers:
+        numbers = table.token_layers[layer][token_places(dataset)]
+        kinds |= {"tokens"} if numbers.any() else set()
+    marks = table.mark_layers.get(layer, _NO_MARKS)
+    stops = marks.stop[mark_places(marks, dataset.rows)[0]]
+    kinds |= {"spans"} if (stops > 0).any() else set()
+    return kinds | ({"sentences"} if (stops < 0).any() else set())
+
+
+def _joined_splits(
+    corpora: Sequence[Corpus],
+) -> tuple[SentenceTable, dict[str, np.ndarray], np.ndarray]:
+    "One table of all, the rows of each split, and the corpus of each row"
+    tables: list[SentenceTable] = []
+    owners: list[np.ndarray] = []
+    rows: dict[str, list[np.ndarray]] = {}
+    for number, corpus in enumerate(corpora):
+        first: dict[int, int] = {}  # where each table of this corpus begins
+        for name, split in corpus.splits().items():
+            now = split.current()
+            if id(now.table) not in first:
+                first[id(now.table)] = sum(map(len, tables))
+                tables.append(now.table)
+                owners.append(np.full(len(now.table), number))
+            rows.setdefault(name, []).append(now.rows + first[id(now.table)])
+    joined = {name: np.concatenate(found) for name, found in rows.items()}
+    return join_all(tables), joined, np.concatenate(owners)
+
+# %% ../../nbs/04_corpus.ipynb #multi-corpus
+class MultiCorpus(Corpus):
+    "Several corpora as one"
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],  # The parts
+        task_ids: Sequence[str] | None = None,  # For each part a label `multitask_id`
+        name: str = "multicorpus",  # What to call it
+        **options: Any,  # Other arguments of `Corpus`
+    ) -> None:
+        "Join corpora; raises `ValueError` if there is none"
+        self.corpora = list(corpora)
+        if not self.corpora:
+            raise ValueError(f"{name}: a MultiCorpus needs at least one corpus")
+        self.part_names = unique_names(corpus.name for corpus in self.corpora)
+        table, rows, self._owners = _joined_splits(self.corpora)
+        if task_ids is not None:
+            table = _with_task_ids(
+                table, self._owners, list(task_ids), len(self.corpora)
+            )
+        splits = {split: SentenceDataset(table, found) for split, found in rows.items()}
+        super().__init__(**splits, name=name, **options)  # type: ignore[arg-type]
+        for corpus in self.corpora:
+            for split, losses in corpus.losses.items():
+                total = self.losses.setdefault(split, {})
+                for what, count in losses.items():
+                    total[what] = total.get(what, 0) + count
+
+    def parts(
+        self,
+        split: str,  # `train`, `dev` or `test`
+    ) -> dict[str, SentenceDataset]:  # By the names of the corpora, also empty ones
+        "The sentences of a split, corpus by corpus"
+        whole = self.splits()[split]
+        return dict(zip(self.part_names, self._cut(whole), strict=True))
+
+    def _cut(self, whole: SentenceDataset) -> list[SentenceDataset]:
+        owners = self._owners[whole.rows]
+        places = (np.flatnonzero(owners == n) for n in range(len(self.corpora)))
+        return [whole.take(found) for found in places]
+
+    def sample_by_temperature(
+        self,
+        temperature: float,  # 1 changes nothing; the higher, the more even the parts
+        random_seed: int | None = None,  # by default the current seed
+    ) -> MultiCorpus:  # This corpus
+        "Draw train anew, as large as before, with more sentences of small parts"
+        parts = self._cut(self._needed_train())
+        sizes = tempered_sizes([len(part) for part in parts], temperature)
+        pairs = zip(parts, sizes, strict=True)
+        rows = [part.rows[draw(len(part), size, random_seed)] for part, size in pairs]
+        table = self._needed_train().table
+        self._splits["train"] = SentenceDataset(table, np.concatenate(rows))
+        return self
+
+    def _with_layer(
+        self, splits: list[SentenceDataset], layer: str
+    ) -> list[SentenceDataset]:
+        kinds: dict[str, set[str]] = {name: set() for name in self.part_names}
+        cut = [self._cut(split) for split in splits]
+        for parts in cut:
+            for name, part in zip(self.part_names, parts, strict=True):
+                kinds[name] |= kinds_of_layer(part, layer)
+        if not any(kinds.values()):
+            return splits
+        _tell_kinds(self.name, layer, kinds)
+        having = [place for place, kind in enumerate(kinds.values()) if kind]
+        return [parts[place] for parts in cut for place in having]
+
+    def __str__(self) -> str:
+        counts = {name: self.parts(name) for name in self.splits()}
+        lines = ["Multi" + Corpus.__str__(self)]
+        for name, corpus in zip(self.part_names, self.corpora, strict=True):
+            sizes = (
+                len(counts.get(s, {}).get(name, ())) for s in ("train", "dev", "test")
+            )
+            size = "{} train + {} dev + {} test sentences".format(*sizes)
+            lines.append(f"{type(corpus).__name__} Corpus: {size} - {name}")
+        return "\n - ".join(lines)
+
+    __repr__ = __str__
+
+# %% ../../nbs/04_corpus.ipynb #multi-parts
+def _tell_kinds(owner: str, layer: str, kinds: dict[str, set[str]]) -> None:
+    "Warn of parts without a layer; raises `ValueError` if parts use it differently"
+    for name, kind in kinds.items():
+        if not kind:
+            message = f"the part {name} has no labels of type {layer!r}"
+            logger.warning(f"{owner}: {message}, so it adds none to the dictionary")
+    some = {" and ".join(sorted(kind)) for kind in kinds.values() if kind}
+    if len(some) > 1:
+        found = (f"{n}: {' and '.join(sorted(k))}" for n, k in kinds.items() if k)
+        message = f"labels of type {layer!r} stand on different things"
+        raise ValueError(f"{message} ({'; '.join(found)}); rename one of the layers")
+
+
+def _with_task_ids(
+    table: SentenceTable, owners: np.ndarray, ids: list[str], parts: int
+) -> SentenceTable:
+    "A table whose sentences say which part they come from"
+    if len(ids) != parts:
+        raise ValueError(f"task_ids has {len(ids)} names for {parts} corpora")
+    rows = np.arange(len(table), dtype=np.int32)
+    whole = np.full(len(rows), -1, dtype=np.int32)
+    labels = table.strings.numbers(ids)[owners]
+    layers = {**table.mark_layers, "multitask_id": Spans(rows, whole, whole, labels)}
+    for row, sentence in table.kept.items():
+        sentence.set_label("multitask_id", ids[owners[row]])
+    fresh = weakref.WeakValueDictionary[int, Sentence]()
+    return replace(table, mark_layers=layers, _alive=fresh, _latest=None)

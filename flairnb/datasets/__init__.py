@@ -9,3 +9,6 @@ from flairnb.datasets.columns import ColumnCorpus as ColumnCorpus
 from flairnb.datasets.columns import (
     UniversalDependenciesCorpus as UniversalDependenciesCorpus,
 )
+from flairnb.datasets.texts import ClassFilesCorpus as ClassFilesCorpus
+from flairnb.datasets.texts import ClassificationCorpus as ClassificationCorpus
+from flairnb.datasets.texts import CSVClassificationCorpus as CSVClassificationCorpus

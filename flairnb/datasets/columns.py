@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from operator import itemgetter
@@ -25,13 +25,14 @@ from ..data.labels import Spans, decode_spans, tag_parts, unknown_item
 from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
-__all__ = ['WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'DataError', 'read_text', 'refuse_unknown',
-           'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of', 'line_kinds', 'number_columns',
-           'Columns', 'read_files', 'warn_of_empty', 'column_kind', 'add_labels', 'split_features', 'add_features',
-           'table_of_words', 'read_columns', 'table_of_columns', 'WordLines', 'word_lines', 'join_parts',
-           'heads_of_tokens', 'tagged_words', 'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index',
-           'load_index', 'index_path', 'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits',
-           'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus']
+__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'DataError', 'Damage',
+           'read_text', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
+           'line_kinds', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'read_files', 'warn_of_empty',
+           'column_kind', 'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns',
+           'table_of_columns', 'WordLines', 'word_lines', 'join_parts', 'heads_of_tokens', 'tagged_words',
+           'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index', 'index_path',
+           'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of', 'corpus_options',
+           'ColumnCorpus', 'UniversalDependenciesCorpus']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -44,6 +45,48 @@ class DataError(ValueError):
         "An error about one line of a file"
         shown = text if len(text) <= 60 else f"{text[:57]}..."
         return cls(f"{path}, line {line}: {problem}: {shown!r}. {advice}")
+
+# %% ../../nbs/06_columns.ipynb #damage
+ON_ERROR = ("raise", "skip", "warn")
+SKIPPED = "skipped records"
+
+
+class Damage:
+    "What to do with damaged records, and how many there were in each file"
+
+    def __init__(
+        self,
+        on_error: str = "raise",  # `raise`, `skip` or `warn`
+    ) -> None:
+        "Start to count; raises `ValueError` on another word"
+        if on_error not in ON_ERROR:
+            raise ValueError(f"on_error: {unknown_item(on_error, list(ON_ERROR))}")
+        self.on_error = on_error
+        self.files: list[dict[str, int]] = []
+
+    def start_file(self) -> None:
+        "Count anew for the next file"
+        self.files.append({})
+
+    def count(self, what: str, number: int = 1) -> None:
+        "Note that something was left out of the current file"
+        self.files[-1][what] = self.files[-1].get(what, 0) + number
+
+    def meet(self, error: DataError) -> None:
+        "Raise the error, or count it"
+        if self.on_error == "raise":
+            raise error
+        self.count(SKIPPED)
+        if self.on_error == "warn":
+            logger.warning(f"{error} The record is left out")
+
+    def losses(self) -> dict[str, np.ndarray]:
+        "What was left out, with a number for each file"
+        names = dict.fromkeys(name for counts in self.files for name in counts)
+        return {
+            name: np.array([counts.get(name, 0) for counts in self.files])
+            for name in names
+        }
 
 # %% ../../nbs/06_columns.ipynb #read-text
 def read_text(
@@ -128,9 +171,11 @@ class ColumnFormat:
     default_whitespace_after: int = 1  # Spaces between two words
     every_sentence_is_independent: bool = False  # Each sentence is a document
     documents_as_sentences: bool = False  # Each document is one sentence
+    on_error: str = "raise"  # A sentence with a short line: `raise`, `skip`, `warn`
 
     def __post_init__(self) -> None:
         check_columns(self.columns)
+        Damage(self.on_error)
 
     @property
     def text_column(self) -> int:
@@ -243,6 +288,7 @@ class Columns:
     files: np.ndarray  # First sentence of each file, and the end
     breaks: np.ndarray  # First sentence of each document
     comments: list[str] | None  # Comment lines of each sentence, (n,)
+    losses: dict[str, np.ndarray]  # What was left out of each file
 
     def error(self, word: int, column: int, problem: str, advice: str) -> DataError:
         "An error about one field"
@@ -250,6 +296,54 @@ class Columns:
         value = self.tables[column].strings[self.numbers[column][word]]
         line = int(self.lines[word])
         return DataError.at(self.paths[file], line, problem, value, advice)
+
+# %% ../../nbs/06_columns.ipynb #drop-damaged
+def closing_lines(
+    kinds: np.ndarray,  # Of each line
+    form: ColumnFormat,  # How the file is laid out
+) -> np.ndarray:  # Whether the line ends a sentence, bool
+    "Lines that end a sentence"
+    return (kinds == BREAK) | ((kinds == BLANK) & (not form.documents_as_sentences))
+
+
+def drop_damaged(
+    path: Path,  # The file, for messages
+    lines: Sequence[str],  # Its lines
+    kinds: np.ndarray,  # Of each line; those of damaged sentences become `BLANK`
+    form: ColumnFormat,  # How the file is laid out
+    damage: Damage,  # Where they are counted
+) -> None:
+    "Leave out the sentences that have a line which cannot be read"
+    split, count = (
+        column_splitter(form.column_delimiter),
+        np.cumsum(closing_lines(kinds, form)),
+    )
+    wrong: dict[int, DataError] = {}
+    for place in np.flatnonzero(kinds == WORD).tolist():
+        row = split(lines[place])
+        if len(row) < form.needed:
+            error = _short_line(path, place, lines, len(row), form)
+        elif _STRANGE.search(lines[place]) or not row[form.text_column]:
+            what, advice = "no word, or no text", "Correct the line."
+            error = DataError.at(path, place + 1, what, lines[place], advice)
+        else:
+            continue
+        wrong.setdefault(int(count[place]), error)
+    for error in wrong.values():
+        damage.meet(error)
+    kinds[np.isin(count, list(wrong)) & (kinds != BREAK)] = BLANK
+
+
+_STRANGE = re.compile("[\0\udc80-\udcff]")  # bytes that are no text in this encoding
+
+
+def _any_text(path: str | Path, encoding: str) -> str:
+    "Text of a file, with a mark in the place of each byte that is none"
+    try:
+        text = Path(path).read_bytes().decode(encoding, "surrogateescape")
+    except UnicodeDecodeError:  # not even that works in UTF-16
+        return read_text(path, encoding)
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../nbs/06_columns.ipynb #one-file
 class _FilePart(NamedTuple):
@@ -261,16 +355,16 @@ class _FilePart(NamedTuple):
 
 
 def _read_file(
-    path: Path, form: ColumnFormat, tables: dict[int, StringTable]
+    path: Path, form: ColumnFormat, tables: dict[int, StringTable], damage: Damage
 ) -> _FilePart:
     "The columns of one file, all counted from its own start"
-    lines = read_text(path, form.encoding).split("\n")
+    lenient = form.on_error != "raise"
+    lines = (_any_text if lenient else read_text)(path, form.encoding).split("\n")
     kinds = line_kinds(lines, form)
+    if lenient:
+        drop_damaged(path, lines, kinds, form, damage)
     words, remarks = np.flatnonzero(kinds == WORD), np.flatnonzero(kinds == COMMENT)
-    closing = kinds == BREAK
-    if not form.documents_as_sentences:
-        closing |= kinds == BLANK
-    count = np.cumsum(closing)
+    count = np.cumsum(closing_lines(kinds, form))
     starts = np.flatnonzero(np.diff(count[words], prepend=-1))
     counts = count[words][starts]  # of each sentence
     after = np.searchsorted(counts, count[remarks])  # sentence of each comment
@@ -293,7 +387,10 @@ def read_files(
     "Read files of columns; raises `DataError`, and warns of a file without words"
     paths = [Path(file) for file in files]
     tables = {column: StringTable() for column in [*form.columns, form.text_column]}
-    parts = [_read_file(path, form, tables) for path in paths]
+    damage, parts = Damage(form.on_error), []
+    for path in paths:
+        damage.start_file()
+        parts.append(_read_file(path, form, tables, damage))
     first_word = np.cumsum([0, *(len(part.lines) for part in parts)])
     first_sentence = np.cumsum([0, *(len(part.starts) for part in parts)])
     warn_of_empty(paths, first_sentence)
@@ -312,6 +409,7 @@ def read_files(
         first_sentence,
         every if form.every_sentence_is_independent else np.concatenate(breaks),
         comments if any(comments) else None,
+        damage.losses(),
     )
 
 
@@ -412,6 +510,7 @@ def table_of_words(
         raise raw.error(int(np.argmin(words)), column, "no word", advice)
     table = SentenceTable(raw.tables[column], raw.offsets, words, gaps)
     table.breaks, table.files, table.comments = raw.breaks, raw.files, raw.comments
+    table.losses = raw.losses
     return table
 
 # %% ../../nbs/06_columns.ipynb #read-columns
@@ -628,6 +727,11 @@ def table_arrays(
     if table.comments is not None:
         comments = StringBytes.of(table.comments)
         arrays |= {"comments": comments.data, "comment_ends": comments.ends}
+    if table.details is not None:
+        details = StringBytes.of(table.details)
+        arrays |= {"details": details.data, "detail_ends": details.ends}
+    arrays |= {f"score/{name}": score for name, score in table.mark_scores.items()}
+    arrays |= {f"loss/{name}": counts for name, counts in table.losses.items()}
     for name, column in table.token_layers.items():
         arrays[f"token/{name}"] = column
     for name, marks in table.mark_layers.items():
@@ -661,7 +765,7 @@ def save_index(
         file.write(safetensors_bytes(arrays, metadata={"flairnb": about}))
 
 # %% ../../nbs/06_columns.ipynb #load-index
-_TYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64}
+_TYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64, "F64": np.float64}
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 
 
@@ -695,6 +799,11 @@ def _map_table(whole: np.ndarray) -> SentenceTable:
     table.breaks, table.files = arrays.get("breaks"), arrays.get("files")
     if "comments" in arrays:
         table.comments = StringBytes(arrays["comments"], arrays["comment_ends"])
+    if "details" in arrays:
+        table.details = StringBytes(arrays["details"], arrays["detail_ends"])
+    for kind, found in (("score", table.mark_scores), ("loss", table.losses)):
+        named = (name for name in arrays if name.startswith(f"{kind}/"))
+        found.update({name.partition("/")[2]: arrays[name] for name in named})
     tokens, marks = json.loads(about["layers"])
     table.token_layers = {name: arrays[f"token/{name}"] for name in tokens}
     for name in marks:
@@ -703,7 +812,7 @@ def _map_table(whole: np.ndarray) -> SentenceTable:
     return table
 
 # %% ../../nbs/06_columns.ipynb #index-path
-INDEX_VERSION = 1  # grows with every change of what the readers read
+INDEX_VERSION = 2  # grows with every change of what the readers read
 
 
 def index_path(
@@ -719,10 +828,12 @@ def index_path(
 # %% ../../nbs/06_columns.ipynb #indexed
 def indexed(
     files: Sequence[Path],  # Files of one corpus
-    settings: dict[str, Any],  # How they are read, ready for JSON
+    settings: dict[str, Any] | None,  # How they are read; `None`: keep no index
     read: Callable[[Sequence[Path]], SentenceTable],  # Reads them
 ) -> SentenceTable:  # Their sentences
     "The table of some files, from its index if there is one"
+    if settings is None:
+        return read(files)
     path = index_path(files, settings)
     if path.exists():
         try:
@@ -815,22 +926,53 @@ def find_splits(
 
 # %% ../../nbs/06_columns.ipynb #read-splits
 def read_splits(
-    paths: dict[str, Path],  # The file of each split
-    settings: dict[str, Any],  # How they are read
+    paths: Mapping[str, Path | Sequence[Path]],  # The file or files of each split
+    settings: dict[str, Any] | None,  # How they are read; `None`: keep no index
     read: Callable[[Sequence[Path]], SentenceTable],  # Reads them
     banned: Sequence[str] = (),  # A sentence with one of these in its text is left out
 ) -> dict[str, SentenceDataset]:  # The sentences of each split, all in one table
-    "Read the files of a corpus, once"
-    table = indexed(list(paths.values()), settings, read)
+    "Read the files of a corpus, once, and tell what was left out"
+    listed = {s: [p] if isinstance(p, Path) else [*p] for s, p in paths.items()}
+    files = [path for found in listed.values() for path in found]
+    table = indexed(files, settings, read)
     assert table.files is not None
+    _tell_losses(files, table.losses)
     splits = {}
-    for split, (first, last) in zip(paths, pairwise(table.files.tolist()), strict=True):
-        rows = np.arange(first, last)
+    for split, places in _file_places(listed).items():
+        rows = np.arange(*table.files[[places.start, places.stop]].tolist())
         if banned:
             texts = [table.sentence(row).text for row in rows.tolist()]
             rows = rows[[not any(part in text for part in banned) for text in texts]]
         splits[split] = SentenceDataset(table, rows)
     return splits
+
+
+def losses_of(
+    paths: Mapping[str, Path | Sequence[Path]],  # The file or files of each split
+    splits: dict[str, SentenceDataset],  # What was read from them
+) -> dict[str, dict[str, int]]:  # For each split what was left out, and how often
+    "Count what a reader left out, by split"
+    listed = {s: [p] if isinstance(p, Path) else [*p] for s, p in paths.items()}
+    found = {}
+    for split, places in _file_places(listed).items():
+        losses = splits[split].table.losses.items()
+        some = {w: int(n[places.start : places.stop].sum()) for w, n in losses}
+        found[split] = {what: count for what, count in some.items() if count}
+    return found
+
+
+def _file_places(listed: dict[str, list[Path]]) -> dict[str, range]:
+    "Which of all files belong to each split"
+    ends = np.cumsum([0, *map(len, listed.values())]).tolist()
+    ranges = (range(*pair) for pair in pairwise(ends))
+    return dict(zip(listed, ranges, strict=True))
+
+
+def _tell_losses(files: Sequence[Path], losses: dict[str, np.ndarray]) -> None:
+    "Log what was left out of each file"
+    for what, counts in losses.items():
+        for place in np.flatnonzero(counts).tolist():
+            logger.warning(f"{files[place].name}: {counts[place]} {what}")
 
 
 _CORPUS_OPTIONS = [
@@ -883,6 +1025,7 @@ class ColumnCorpus(Corpus):
         splits = read_splits(paths, {"reader": "columns", **asdict(form)}, read, banned)
         called = name or Path(data_folder).name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
+        self.losses = losses_of(paths, splits)
 
 # %% ../../nbs/06_columns.ipynb #ud-corpus
 class UniversalDependenciesCorpus(Corpus):
@@ -912,3 +1055,4 @@ class UniversalDependenciesCorpus(Corpus):
         splits = read_splits(paths, settings, read, banned)
         called = name or Path(data_folder).name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
+        self.losses = losses_of(paths, splits)
