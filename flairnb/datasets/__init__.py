@@ -12,3 +12,8 @@ from flairnb.datasets.columns import (
 from flairnb.datasets.texts import ClassFilesCorpus as ClassFilesCorpus
 from flairnb.datasets.texts import ClassificationCorpus as ClassificationCorpus
 from flairnb.datasets.texts import CSVClassificationCorpus as CSVClassificationCorpus
+from flairnb.datasets.columns import write_columns as write_columns
+from flairnb.datasets.texts import BratCorpus as BratCorpus
+from flairnb.datasets.texts import JsonlCorpus as JsonlCorpus
+from flairnb.datasets.texts import RecordsCorpus as RecordsCorpus
+from flairnb.datasets.texts import write_jsonl as write_jsonl

@@ -20,8 +20,17 @@ import numpy as np
 from safetensors.numpy import save as safetensors_bytes
 
 from ..assets import cache_root
-from ..data.corpus import Corpus, SentenceDataset, SentenceTable, StringTable
+from flairnb.data.corpus import (
+    Corpus,
+    SentenceDataset,
+    SentenceTable,
+    StringTable,
+    count_labels,
+    kinds_of_layer,
+    token_places,
+)
 from ..data.labels import Spans, decode_spans, tag_parts, unknown_item
+from ..data.sentence import Sentence
 from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
@@ -32,7 +41,8 @@ __all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU',
            'table_of_columns', 'WordLines', 'word_lines', 'join_parts', 'heads_of_tokens', 'tagged_words',
            'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index', 'index_path',
            'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of', 'corpus_options',
-           'ColumnCorpus', 'UniversalDependenciesCorpus']
+           'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns', 'has_glued_words',
+           'column_layer']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -1056,3 +1066,98 @@ class UniversalDependenciesCorpus(Corpus):
         called = name or Path(data_folder).name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
         self.losses = losses_of(paths, splits)
+
+# %% ../../nbs/06_columns.ipynb #layer-fields
+def layer_fields(
+    sentence: Sentence,  # A sentence
+    layer: str,  # A label layer on its words or spans
+    spans: bool,  # Which of the two
+) -> tuple[list[str], list[float]]:  # For each word its label or tag, and a score
+    "A column of labels; raises `ValueError` where spans overlap"
+    fields, scores = ["O" if spans else ""] * len(sentence), [1.0] * len(sentence)
+    for label in sentence.get_labels(layer):
+        first, last = (getattr(label.data_point, name) for name in _ENDS)
+        if spans and any(field != "O" for field in fields[first:last]):
+            about = f"{label.data_point.text!r} overlaps another span of {layer!r}"
+            raise ValueError(f"{about} in {sentence.text!r}; columns cannot hold both")
+        marks = ["B-", *["I-"] * (last - first - 1)] if spans else [""]
+        fields[first:last] = [mark + label.value for mark in marks]
+        scores[first:last] = [label.score] * (last - first)
+    return fields, scores
+
+
+_ENDS = ("_first_token", "_stop_token")
+_UNFIT = re.compile(r"[\t\n\r\0\ufeff]|^\s|\s$|^# |^-DOCSTART-$|^$")
+
+
+def fitting(
+    field: str,  # A word or a label
+    about: str,  # What it is, for the message
+) -> str:  # The same
+    "A field of a column; raises `ValueError` if a reader would read another"
+    if _UNFIT.search(field):
+        message = f"{about} {field!r} does not fit into a column"
+        raise ValueError(f"{message}; write_jsonl keeps any text")
+    return field
+
+# %% ../../nbs/06_columns.ipynb #write-columns
+def write_columns(
+    sentences: Iterable[Sentence],  # Sentences with labels
+    path: str | Path,  # The file
+    layers: Sequence[str],  # Label layers to write, in this order
+    scores: bool = False,  # A column of scores behind each layer
+) -> dict[int, str]:  # The `column_format` with which the file is read
+    "Write columns split by tabs; raises `ValueError` on what they cannot hold"
+    dataset = SentenceDataset.of(sentences).current()
+    kinds = {layer: column_layer(dataset, layer) for layer in layers}
+    glued = has_glued_words(dataset)
+    with atomic_write(path, "w") as file:
+        for place, sentence in enumerate(dataset):
+            if sentence.start_of_document and place:
+                file.write("-DOCSTART-\n\n")
+            for key, value in sentence._metadata.get(sentence._bounds, {}).items():
+                shown = value if isinstance(value, str) else json.dumps(value)
+                file.write(" ".join(f"# {key} = {shown}".split()) + "\n")
+            columns = [[fitting(word, "the word") for word in sentence.words]]
+            for layer, spans in kinds.items():
+                fields, sure = layer_fields(sentence, layer, spans)
+                columns.append(
+                    [f and fitting(f, f"a label of {layer!r},") for f in fields]
+                )
+                columns += [[f"{score:.6f}" for score in sure]] if scores else []
+            if glued:
+                gaps = [token.whitespace_after for token in sentence]
+                columns.append([*("+" if gap else "-" for gap in gaps[:-1]), "+"])
+            lines = ("\t".join(row) + "\n" for row in zip(*columns, strict=False))
+            file.writelines([*lines, "\n"])
+    step = 2 if scores else 1
+    form = {0: "text"} | {1 + n * step: layer for n, layer in enumerate(layers)}
+    return form | ({1 + len(layers) * step: "space-after"} if glued else {})
+
+
+def has_glued_words(
+    dataset: SentenceDataset,  # Sentences
+) -> bool:  # Whether somewhere no space stands between two words
+    "Whether a file of columns needs to say where spaces are"
+    table = dataset.table
+    between = np.ones(len(table.words), dtype=bool)
+    between[table.offsets[1:][table.lengths > 0] - 1] = False  # the last words
+    places = token_places(dataset)
+    return bool((between & (table.gaps == 0))[places].any())
+
+
+def column_layer(
+    dataset: SentenceDataset,  # Sentences
+    layer: str,  # A label layer
+) -> bool:  # Whether it is on spans
+    "How a layer fits into a column; raises `ValueError` if it does not"
+    kinds = kinds_of_layer(dataset, layer)
+    if len(kinds) > 1 or kinds == {"sentences"}:
+        found = " and ".join(sorted(kinds))
+        message = f"labels of type {layer!r} stand on {found}"
+        raise ValueError(f"{message}; a column holds those of tokens or of spans")
+    values = [*count_labels(dataset, layer, marks=False)]
+    if kinds == {"tokens"} and column_kind(values, np.ones(len(values))) != "token":
+        message = f"labels of type {layer!r} look like tags of spans"
+        raise ValueError(f"{message} ({values[0]!r}), and would be read as such")
+    return kinds != {"tokens"}

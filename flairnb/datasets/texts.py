@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.corpus import Corpus, SentenceTable, StringTable
+from ..data.corpus import Corpus, SentenceDataset, SentenceTable, StringTable
 from ..data.labels import Spans, decode_spans, unknown_item
+from ..data.sentence import WHOLE, Sentence, Span, Token
 from flairnb.datasets.columns import (
     Damage,
     DataError,
@@ -30,6 +33,7 @@ from flairnb.datasets.columns import (
     read_text,
     warn_of_empty,
 )
+from ..foundation import atomic_write, sha256_of
 from flairnb.tokenization import (
     SegtokTokenizer,
     SpaceTokenizer,
@@ -39,10 +43,12 @@ from flairnb.tokenization import (
 )
 
 # %% auto #0
-__all__ = ['UNLABELLED', 'FILTERED', 'MISALIGNED', 'Records', 'PREFIX', 'text_lines', 'Mark', 'Record', 'TextFormat',
-           'words_between', 'TableBuilder', 'read_texts', 'fasttext_records', 'trec_records', 'csv_rows', 'csv_records',
-           'class_records', 'TextCorpus', 'ClassificationCorpus', 'CSVClassificationCorpus', 'checked_columns',
-           'ClassFilesCorpus', 'class_paths']
+__all__ = ['UNLABELLED', 'FILTERED', 'MISALIGNED', 'Records', 'PREFIX', 'REJECTED', 'OTHER', 'text_lines', 'Mark', 'Record',
+           'TextFormat', 'words_between', 'TableBuilder', 'read_texts', 'fasttext_records', 'trec_records', 'csv_rows',
+           'csv_records', 'class_records', 'marks_of', 'missing', 'JsonNames', 'record_of', 'json_entries',
+           'json_records', 'row_entries', 'row_records', 'brat_marks', 'brat_records', 'TextCorpus',
+           'ClassificationCorpus', 'CSVClassificationCorpus', 'checked_columns', 'ClassFilesCorpus', 'class_paths',
+           'JsonlCorpus', 'BratCorpus', 'RecordsCorpus', 'json_entry', 'write_jsonl']
 
 # %% ../../nbs/07_texts.ipynb #text-lines
 def text_lines(
@@ -220,6 +226,8 @@ def words_between(
     end: int,  # One past its last
 ) -> tuple[int, int] | None:  # First word and one past the last; `None`: misaligned
     "The words that a stretch of text is made of"
+    if end > len(text):
+        return None
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
@@ -267,7 +275,7 @@ class TableBuilder:
             self.rows.add_tags(layer, values[: len(spans)])
         if details or metadata:
             details |= {"metadata": metadata} if metadata else {}
-            self.rows.details[row] = json.dumps(details, ensure_ascii=False)
+            self.rows.details[row] = json.dumps(details, default=str)
 
     def _cut(self, record: Record) -> tuple[str, Sequence[tuple[int, int]]]:
         "Text and words of a record, at most as long as wanted"
@@ -374,6 +382,9 @@ def trec_records(
             damage.meet(DataError.at(path, number, problem, line, advice))
 
 # %% ../../nbs/07_texts.ipynb #csv-rows
+_LONGEST_FIELD = 2**31 - 1  # csv stops at 131072 characters, and has one limit for all
+
+
 def csv_rows(
     path: Path,  # The file
     form: TextFormat,  # Its encoding
@@ -386,9 +397,11 @@ def csv_rows(
 
     def lines() -> Iterator[str]:
         nonlocal number
-        for _number, line in text_lines(path, form.encoding, damage):
+        for place, line in text_lines(path, form.encoding, damage):
+            number = place
             yield line + "\n"
 
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(lines(), **{"strict": True} | layout)
     width, first = -1, 1
     while True:
@@ -462,6 +475,297 @@ def class_records(
     text = "\n".join(lines).strip()
     if text:
         yield Record(text, [Mark(labels[path.parent])])
+
+# %% ../../nbs/07_texts.ipynb #marks-of
+_BEGINS, _ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
+_NAMES = ("label", "labels", "choices", "type", "entity", "value")
+
+
+def marks_of(
+    found: Any,  # What a record says under the name of its labels
+    layer: str = "",  # The labels' layer, unless they name their own
+) -> list[Mark]:  # The labels
+    "Labels in any shape that annotation tools write; raises `ValueError` on another"
+    if missing(found):
+        return []
+    if isinstance(found, dict):
+        return _marks_of_entry(found, str(found.get("layer") or layer))
+    if not isinstance(found, (list, tuple)):
+        return [Mark(str(found), layer)]
+    if len(found) == 3 and all(type(place) is int for place in found[:2]):
+        return [Mark(str(found[2]), layer, found[0], found[1])]
+    return [mark for one in found for mark in marks_of(one, layer)]
+
+
+def _marks_of_entry(entry: dict[str, Any], layer: str) -> list[Mark]:
+    "Labels of an entry with names"
+    if isinstance(entry.get("value"), dict):  # Label Studio has one box in another
+        entry = entry["value"]
+    known = [entry[name] for name in _NAMES if not missing(entry.get(name))]
+    if not known:
+        raise ValueError(f"a label without a name: {json.dumps(entry)[:80]}")
+    start: Any = next((entry[name] for name in _BEGINS if name in entry), None)
+    end: Any = next((entry[name] for name in _ENDS if name in entry), None)
+    score = float(entry.get("score", 1.0))
+    if score != score:
+        raise ValueError(f"a score that is no number: {entry}")
+    whole = start is None and end is None
+    if not whole and not (type(start) is type(end) is int):
+        raise ValueError(f"offsets that are no numbers: {start!r}, {end!r}")
+    names = known[0] if isinstance(known[0], list) else [known[0]]
+    first, last = (-1, -1) if whole else (start, end)
+    return [Mark(str(name), layer, first, last, score) for name in names]
+
+
+def missing(
+    value: Any,  # A field of a record
+) -> bool:  # True for `None`, an empty text, and the NaN and NA of tables
+    "Whether a field says nothing"
+    try:
+        return value is None or value == "" or bool(value != value)
+    except TypeError:  # pandas.NA is neither equal to itself nor not
+        return True
+    except ValueError:  # an array
+        return False
+
+# %% ../../nbs/07_texts.ipynb #record-of
+REJECTED = "texts rejected by an annotator"
+_LABEL_FIELDS = ("label", "labels", "entities", "spans", "accept")
+
+
+class JsonNames(NamedTuple):
+    "Which fields of a JSON record hold what"
+
+    text: str = "data"  # If it is not there, `text`
+    label: str = "label"  # With this name, also `labels`, `entities`, `spans`, `accept`
+    metadata: str = "metadata"
+
+
+def record_of(
+    entry: dict[str, Any],  # What a tool wrote about one text
+    names: JsonNames = JsonNames(),  # noqa: B008
+) -> Record | None:  # The record, `None` if the annotator rejected it
+    "Read one record; raises `ValueError` if it has no text, or spans outside of it"
+    entry = _opened(entry) if "annotations" in entry else dict(entry)
+    if entry.pop("answer", "accept") != "accept":
+        return None
+    text = entry.pop(names.text if names.text in entry else "text", None)
+    if not isinstance(text, str):
+        asked = f"{names.text!r} nor 'text'" if names.text != "text" else "'text'"
+        raise ValueError(f"no text under {asked}, there is {[*entry]}")
+    fields = _LABEL_FIELDS if names.label == "label" else (names.label,)
+    marks = [mark for name in fields for mark in marks_of(entry.pop(name, None))]
+    for mark in marks:
+        inside = 0 <= mark.start < mark.end <= len(text)
+        if not inside and (mark.start, mark.end) != (-1, -1):
+            place = f"{mark.start} to {mark.end}"
+            raise ValueError(f"a span from {place} in {len(text)} characters")
+    words = _word_offsets(entry.pop("tokens", None), text)
+    begins = bool(entry.pop("starts_document", False))
+    known = entry.pop(names.metadata, None) or {}
+    own = dict(known) if isinstance(known, (dict, list)) else {names.metadata: known}
+    return Record(text, marks, own | entry, words, starts_document=begins)
+
+
+def _opened(entry: dict[str, Any]) -> dict[str, Any]:
+    "A task of Label Studio as a flat record, with the first of its annotations"
+    data = entry.get("data")
+    given = [a for a in entry["annotations"] or [] if not a.get("was_cancelled")]
+    flat = dict(data) if isinstance(data, dict) else {"text": data}
+    flat["spans"] = given[0].get("result", []) if given else []
+    if given[1:]:
+        flat["other_annotations"] = given[1:]
+    return flat
+
+
+def _word_offsets(tokens: Any, text: str) -> list[tuple[int, int]] | None:
+    "Words as a record gives them; `None` if it gives none that fit the text"
+    if not isinstance(tokens, list) or not all(isinstance(t, dict) for t in tokens):
+        return None
+    found = [(token.get("start"), token.get("end")) for token in tokens]
+    flat = [place for pair in found for place in pair]
+    if not all(type(place) is int for place in flat):
+        return None
+    places = [0, *flat, len(text)]
+    rising = all(a <= b for a, b in pairwise(places))
+    return found if rising and all(a < b for a, b in found) else None
+
+# %% ../../nbs/07_texts.ipynb #json-records
+def json_entries(
+    path: Path,  # The file
+    form: TextFormat,  # Its encoding
+    damage: Damage,  # What to do with lines that are no JSON
+) -> Iterator[tuple[int, dict[str, Any]]]:  # Line, or place in the list, and record
+    "Read a record a line, or a list of records"
+    with open(path, "rb") as file:
+        is_list = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    pieces: Iterable[tuple[int, str]] = text_lines(path, form.encoding, damage)
+    if is_list:
+        pieces = [(1, read_text(path, form.encoding))]
+    advice = "There is a JSON object a line, or one list of objects"
+    for number, piece in pieces:
+        if not piece.strip():
+            continue
+        try:
+            found = json.loads(piece)
+        except (ValueError, RecursionError) as error:
+            damage.meet(DataError.at(path, number, f"no JSON ({error})", piece, advice))
+            continue
+        for place, entry in enumerate(found, 1) if is_list else [(number, found)]:
+            if isinstance(entry, dict):
+                yield place, entry
+            else:
+                shown = json.dumps(entry)
+                damage.meet(DataError.at(path, place, "no object", shown, advice))
+
+
+def json_records(
+    path: Path,  # The file
+    form: TextFormat,  # Its encoding
+    damage: Damage,  # What to do with records that cannot be read
+    names: JsonNames = JsonNames(),  # noqa: B008
+) -> Iterator[Record]:  # One for each text that was not rejected
+    "Read the texts and labels of annotation tools"
+    for number, entry in json_entries(path, form, damage):
+        try:
+            record = record_of(entry, names)
+        except (ValueError, TypeError, AttributeError) as error:
+            shown, advice = json.dumps(entry), "Correct the record"
+            damage.meet(DataError.at(path, number, str(error), shown, advice))
+            continue
+        if record is None:
+            damage.count(REJECTED)
+        else:
+            yield record
+
+# %% ../../nbs/07_texts.ipynb #row-entries
+def row_entries(
+    data: Any,  # Data frame, dataset, or dictionaries
+) -> Iterator[dict[str, Any]]:  # Its rows
+    "The rows of anything that has rows with names; raises `TypeError` on other things"
+    features = getattr(data, "features", None) or {}
+    rows = data
+    if hasattr(data, "columns") and hasattr(data, "to_dict"):
+        rows = data.to_dict("records")
+    for row in rows:
+        if not isinstance(row, Mapping):
+            kind = type(row).__name__
+            raise TypeError(f"rows are dictionaries from names to values, not {kind}")
+        yield {n: _named(_plain(v), features.get(n)) for n, v in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    "Arrays and numbers of numpy as Python's own"
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _named(value: Any, feature: Any) -> Any:
+    "Numbers of classes as their names; -1 is no class"
+    inner = getattr(feature, "feature", None)
+    if isinstance(value, list) and inner is not None:
+        return [_named(one, inner) for one in value]
+    names = getattr(feature, "names", None)
+    if names is None or type(value) is not int:
+        return value
+    return names[value] if value >= 0 else None
+
+# %% ../../nbs/07_texts.ipynb #row-records
+def row_records(
+    data: Any,  # Data frame, dataset, or dictionaries
+    damage: Damage,  # What to do with rows that cannot be read
+    text: str,  # Name of the texts, or of lists of words
+    labels: Mapping[str, str],  # From names of fields to layers
+    metadata: Sequence[str] = (),  # Other fields to keep
+    name: str = "rows",  # What to call the data in messages
+) -> Iterator[Record]:  # One for each row
+    "Read texts and labels from rows"
+    wanted = [text, *labels, *metadata]
+    for number, row in enumerate(row_entries(data), 1):
+        try:
+            for field_name in wanted:
+                if field_name not in row:
+                    raise ValueError(f"field {unknown_item(field_name, list(row))}")
+            yield _row_record(row, text, labels, metadata)
+        except ValueError as error:
+            advice = "Correct the row, or the names of the fields"
+            damage.meet(DataError.at(name, number, str(error), str(row), advice))
+
+
+def _row_record(
+    row: dict[str, Any], text: str, labels: Mapping[str, str], metadata: Sequence[str]
+) -> Record:
+    "The record of one row; raises `ValueError` if there is no text"
+    found, words, tags = row[text], None, {}
+    if isinstance(found, list) and all(isinstance(word, str) for word in found):
+        ends = list(accumulate(len(word) + 1 for word in found))
+        words = [
+            (end - len(w) - 1, end - 1) for w, end in zip(found, ends, strict=True)
+        ]
+        found = " ".join(found)
+    if not isinstance(found, str):
+        raise ValueError(f"the text is {type(found).__name__}, not str")
+    marks: list[Mark] = []
+    for name, layer in labels.items():
+        value = row[name]
+        if words is not None and isinstance(value, list):
+            if len(value) != len(words):
+                raise ValueError(f"{len(value)} of {name!r} for {len(words)} words")
+            tags[layer] = ["" if missing(one) else str(one) for one in value]
+        else:
+            marks += marks_of(value, layer)
+    kept = {name: row[name] for name in metadata if not missing(row[name])}
+    return Record(found, marks, kept, words, tags)
+
+# %% ../../nbs/07_texts.ipynb #brat
+_BRAT = re.compile(r"T\d+\t(\S+) (\d+) ([\d; ]*?)(\d+)\t(.*)")
+OTHER = "annotations that are no spans"
+
+
+def brat_marks(
+    path: Path,  # A file `x.ann`
+    text: str,  # Its text
+    form: TextFormat,  # Its encoding
+    damage: Damage,  # What to do with lines that cannot be read
+) -> tuple[list[Mark], list[str]]:  # Spans, and lines that are something else
+    "Read stand-off annotations; spans with a gap go from their start to their end"
+    marks, others = [], []
+    for number, line in text_lines(path, form.encoding, damage):
+        match = _BRAT.fullmatch(line)
+        if line[:1] != "T" or (match and match[3]):
+            others += [line] if line.strip() else []
+            continue
+        start, end = (int(match[2]), int(match[4])) if match else (0, 0)
+        said = match[5] if match else ""
+        if match and re.sub(r"\s", " ", text[start:end]) == re.sub(r"\s", " ", said):
+            marks.append(Mark(match[1], "", start, end))
+        else:
+            problem = (
+                f"a span that is not {text[start:end][:40]!r}" if match else "no span"
+            )
+            advice = "Offsets count characters of the text, line ends too"
+            damage.meet(DataError.at(path, number, problem, line, advice))
+    return marks, others
+
+
+def brat_records(
+    path: Path,  # A file `x.txt`
+    form: TextFormat,  # Its encoding
+    damage: Damage,  # What to do with annotations that cannot be read
+) -> Iterator[Record]:  # One for each line of text
+    "Read a text with its stand-off annotations"
+    text = path.read_bytes().decode(form.encoding, "replace")
+    marks, others = brat_marks(path.with_suffix(".ann"), text, form, damage)
+    if others:
+        damage.count(OTHER, len(others))
+    first, metadata = 0, {"document": path.stem} | ({"brat": others} if others else {})
+    for line in text.split("\n"):
+        after = first + len(line) + 1
+        here = [m for m in marks if first <= m.start < after]
+        moved = [m._replace(start=m.start - first, end=m.end - first) for m in here]
+        if line.strip():
+            yield Record(line, moved, metadata, starts_document="document" in metadata)
+            metadata = {}
+        first = after
 
 # %% ../../nbs/07_texts.ipynb #text-corpus
 class TextCorpus(Corpus):
@@ -648,3 +952,188 @@ def class_paths(
             here = sorted(p.name for p in path.parent.iterdir())
             raise FileNotFoundError(f"{path}: {unknown_item(path.name, here)}")
     return found
+
+# %% ../../nbs/07_texts.ipynb #json-corpus
+class JsonlCorpus(TextCorpus):
+    "Texts with spans or labels, as annotation tools write them"
+
+    def __init__(
+        self,
+        data_folder: str | Path,  # Where the files are
+        train_file: str | Path | None = None,  # Name of the file, in that folder
+        test_file: str | Path | None = None,
+        dev_file: str | Path | None = None,
+        encoding: str = "utf-8",
+        text_column_name: str = "data",  # If a record lacks it, `text`
+        label_column_name: str = "label",  # By default also the other usual names
+        metadata_column_name: str = "metadata",
+        label_type: str = "ner",  # Layer of the labels
+        autofind_splits: bool = True,  # Look for files whose name says their split
+        name: str | None = None,  # What to call the corpus, by default as the folder
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        on_error: str = "raise",  # A damaged record: `raise`, `skip` or `warn`
+        **options: Any,  # Other arguments of `Corpus`
+    ) -> None:
+        "Read a corpus; raises `FileNotFoundError`, or `DataError` on a broken record"
+        form = TextFormat(
+            label_type,
+            tokenizer_from(use_tokenizer),
+            encoding=encoding,
+            on_error=on_error,
+        )
+        names = JsonNames(text_column_name, label_column_name, metadata_column_name)
+        given = {"train": train_file, "dev": dev_file, "test": test_file}
+        paths = find_splits(data_folder, given, autofind_splits)
+        read: Any = partial(json_records, names=names)
+        settings = {"reader": "json", "names": list(names)}
+        called = name or Path(data_folder).name
+        super().__init__(paths, form, read, settings, called, options)
+
+# %% ../../nbs/07_texts.ipynb #brat-corpus
+class BratCorpus(TextCorpus):
+    "Documents with BRAT's stand-off annotations"
+
+    def __init__(
+        self,
+        data_folder: str | Path,  # Documents, or folders `train`, `dev`, `test` of them
+        label_type: str = "ner",  # Layer of the labels
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        encoding: str = "utf-8",
+        on_error: str = "raise",  # A damaged annotation: `raise`, `skip` or `warn`
+        name: str | None = None,  # What to call the corpus, by default as the folder
+        **options: Any,  # Other arguments of `Corpus`
+    ) -> None:
+        "Read a corpus; raises `FileNotFoundError`, or `DataError` on a broken file"
+        folder = existing_folder(data_folder)
+        inside = {
+            s: sorted((folder / s).glob("*.txt")) for s in ("train", "dev", "test")
+        }
+        paths = {s: p for s, p in inside.items() if p} or {
+            "train": sorted(folder.glob("*.txt"))
+        }
+        if not any(paths.values()):
+            raise FileNotFoundError(
+                f"{folder} has no .txt files, nor have train, dev, test"
+            )
+        for path in (path for found in paths.values() for path in found):
+            if not path.with_suffix(".ann").is_file():
+                raise FileNotFoundError(f"{path} has no {path.stem}.ann beside it")
+        form = TextFormat(
+            label_type,
+            tokenizer_from(use_tokenizer),
+            encoding=encoding,
+            on_error=on_error,
+        )
+        notes = [p.with_suffix(".ann") for found in paths.values() for p in found]
+        settings = {"reader": "brat", "notes": [sha256_of(path) for path in notes]}
+        called = name or folder.name
+        super().__init__(paths, form, brat_records, settings, called, options)
+
+# %% ../../nbs/07_texts.ipynb #records-corpus
+class RecordsCorpus(Corpus):
+    "Texts with labels from data frames, datasets or dictionaries"
+
+    def __init__(
+        self,
+        train: Any = None,  # Rows to learn from, or a dictionary of all splits
+        dev: Any = None,
+        test: Any = None,
+        text: str = "text",  # Name of the texts, or of lists of words
+        labels: str | Sequence[str] | Mapping[str, str] = "label",  # Fields, or layers
+        metadata: Sequence[str] = (),  # Other fields to keep
+        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        on_error: str = "raise",  # A damaged row: `raise`, `skip` or `warn`
+        name: str = "records",  # What to call the corpus
+        **options: Any,  # Other arguments of `Corpus`
+    ) -> None:
+        "Read a corpus; raises `DataError` on a row without a text"
+        chosen, _ = corpus_options(type(self).__name__, options)
+        given = {"train": train, "dev": dev, "test": test}
+        if isinstance(train, Mapping) and "train" in train:
+            given |= {"dev": train.get("validation"), **train}
+        given = {s: given.get(s) for s in ("train", "dev", "test")}
+        fields = [labels] if isinstance(labels, str) else labels
+        layers = fields if isinstance(fields, Mapping) else {n: n for n in fields}
+        builder = TableBuilder(
+            TextFormat(tokenizer=tokenizer_from(tokenizer), on_error=on_error)
+        )
+        known = {split: data for split, data in given.items() if data is not None}
+        for split, data in known.items():
+            builder.damage.start_file()
+            where = f"{name}.{split}"
+            builder.add_file(
+                row_records(data, builder.damage, text, layers, metadata, where)
+            )
+        table, paths = builder.table(), {split: Path(split) for split in known}
+        assert table.files is not None
+        ranges = pairwise(table.files.tolist())
+        splits = {
+            s: SentenceDataset(table, np.arange(*r))
+            for s, r in zip(known, ranges, strict=True)
+        }
+        super().__init__(**splits, name=name, **chosen)  # type: ignore[arg-type]
+        self.losses = losses_of(paths, splits)
+
+# %% ../../nbs/07_texts.ipynb #json-entry
+def json_entry(
+    sentence: Sentence,  # A sentence
+    layers: Sequence[str],  # Label layers to write
+    tokens: bool = False,  # Write the words as well
+) -> dict[str, Any]:  # Ready for JSON, in the shape of Prodigy
+    "A sentence as a record; raises `ValueError` on labels of single words"
+    known = dict(sentence._metadata.get(WHOLE, {}))
+    spans, whole = [], []
+    for layer in layers:
+        for label in sentence.get_labels(layer):
+            entry: dict[str, Any] = {"label": label.value}
+            entry |= {} if label.score == 1.0 else {"score": round(label.score, 6)}
+            entry |= {"layer": layer} if len(layers) > 1 else {}
+            if isinstance(label.data_point, Span):
+                where = label.data_point.start_position, label.data_point.end_position
+                spans.append({"start": where[0], "end": where[1], **entry})
+            elif isinstance(label.data_point, Token):
+                message = f"labels of type {layer!r} stand on single words"
+                raise ValueError(f"{message}; write_columns writes these")
+            else:
+                whole.append(entry)
+    for lost in known.pop("misaligned_spans", []):
+        spans.append(
+            {"start": lost["start"], "end": lost["end"], "label": lost["value"]}
+        )
+        spans[-1] |= {"score": lost["score"]} if lost["score"] != 1.0 else {}
+        spans[-1] |= {"layer": lost["layer"]} if len(layers) > 1 else {}
+    plain = all(entry.keys() == {"label"} for entry in whole)
+    values = [entry["label"] for entry in whole]
+    found: dict[str, Any] = {"text": sentence.text}
+    found |= (
+        {"label": values[0] if len(values) == 1 else values} if whole and plain else {}
+    )
+    found |= {"labels": whole} if whole and not plain else {}
+    found |= {"spans": spans} if spans else {}
+    if tokens:
+        places = ((t.text, t.start_position, t.end_position) for t in sentence)
+        found["tokens"] = [
+            {"text": word, "start": start, "end": end, "id": n}
+            for n, (word, start, end) in enumerate(places)
+        ]
+    found |= {"starts_document": True} if sentence.start_of_document else {}
+    return found | ({"metadata": known} if known else {})
+
+# %% ../../nbs/07_texts.ipynb #write-jsonl
+def write_jsonl(
+    sentences: Iterable[Sentence],  # Sentences with labels
+    path: str | Path,  # The file
+    layers: str | Sequence[str],  # The label layer to write, or several
+    tokens: bool = False,  # Write the words as well, so that they come back the same
+) -> None:
+    "Write a JSON record a line; the file appears whole or not at all"
+    names = [layers] if isinstance(layers, str) else list(layers)
+    with atomic_write(Path(path)) as file:
+        for sentence in sentences:
+            entry = json_entry(sentence, names, tokens)
+            line = json.dumps(entry, ensure_ascii=False, default=str)
+            try:
+                data = line.encode()
+            except UnicodeEncodeError:  # half of a surrogate pair
+                data = json.dumps(entry, default=str).encode()
+            file.write(data + b"\n")
