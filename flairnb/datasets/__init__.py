@@ -1,7 +1,13 @@
 """Corpora: readers of files, and corpora by name."""
 
+from typing import Any
+
+from flairnb.datasets.catalogue import ALIASES, CATALOGUE, corpus_class
+
 from flairnb.datasets.catalogue import CONLL_03 as CONLL_03
 from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
+from flairnb.datasets.catalogue import TREC_6 as TREC_6
+from flairnb.datasets.catalogue import TREC_50 as TREC_50
 from flairnb.datasets.catalogue import UD_ENGLISH as UD_ENGLISH
 from flairnb.datasets.catalogue import UD_GERMAN as UD_GERMAN
 from flairnb.datasets.catalogue import WNUT_17 as WNUT_17
@@ -17,3 +23,13 @@ from flairnb.datasets.texts import BratCorpus as BratCorpus
 from flairnb.datasets.texts import JsonlCorpus as JsonlCorpus
 from flairnb.datasets.texts import RecordsCorpus as RecordsCorpus
 from flairnb.datasets.texts import write_jsonl as write_jsonl
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return corpus_class(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *CATALOGUE, *ALIASES})

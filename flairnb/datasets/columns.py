@@ -5,6 +5,7 @@
 # %% ../../nbs/06_columns.ipynb #imports
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -34,7 +35,7 @@ from ..data.sentence import Sentence
 from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
-__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'DataError', 'Damage',
+__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'Named', 'DataError', 'Damage',
            'read_text', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
            'line_kinds', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'read_files', 'warn_of_empty',
            'column_kind', 'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns',
@@ -105,6 +106,8 @@ def read_text(
 ) -> str:  # Its text, with `\n` line ends and no byte order mark
     "Text of a file; raises `DataError` where it is no text in this encoding"
     data = Path(path).read_bytes()
+    if data[:2] == b"\x1f\x8b":  # some corpora come packed
+        data = gzip.decompress(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -904,20 +907,28 @@ def existing_folder(
     return folder
 
 # %% ../../nbs/06_columns.ipynb #find-splits
+Named = str | Path | Sequence[str | Path] | None
+
+
 def find_splits(
     data_folder: str | Path,  # Where the files are
-    given: dict[str, str | Path | None],  # File names of splits that the user named
+    given: Mapping[str, Named],  # Name or names of the files that the user named
     autofind_splits: bool = True,  # Look for files whose name says their split
-) -> dict[str, Path]:  # The file of each split there is: train, dev, test
+) -> dict[str, Path | list[Path]]:  # Of each split there is: train, dev, test
     "Find the files of a corpus; raises `FileNotFoundError` or `ValueError`"
     folder = existing_folder(data_folder)
-    named = {split: folder / name for split, name in given.items() if name is not None}
     here = sorted(path.name for path in folder.iterdir())
-    for split, path in named.items():
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{split}_file {path}: {unknown_item(path.name, here)}"
-            )
+    named: dict[str, Path | list[Path]] = {}
+    for split, name in given.items():
+        if name is None:
+            continue
+        one = isinstance(name, (str, Path))
+        paths = [folder / part for part in ([name] if one else name)]  # type: ignore
+        for path in paths:
+            if not path.is_file():
+                message = f"{split}_file {path}: {unknown_item(path.name, here)}"
+                raise FileNotFoundError(message)
+        named[split] = paths[0] if one else paths
     wanted = [
         s for s in given if s not in named and (s == "test" or "train" not in named)
     ]
@@ -1012,9 +1023,9 @@ class ColumnCorpus(Corpus):
         self,
         data_folder: str | Path,  # Where the files are
         column_format: dict[int, str],  # What each column holds, counted from 0
-        train_file: str | Path | None = None,  # Name of the file, in that folder
-        test_file: str | Path | None = None,
-        dev_file: str | Path | None = None,
+        train_file: Named = None,  # Name of the file, in that folder
+        test_file: Named = None,
+        dev_file: Named = None,
         autofind_splits: bool = True,  # Look for files whose name says their split
         name: str | None = None,  # What to call the corpus, by default as the folder
         comment_symbol: str | None = "# ",  # How a line of comment begins
@@ -1044,9 +1055,9 @@ class UniversalDependenciesCorpus(Corpus):
     def __init__(
         self,
         data_folder: str | Path,  # Where the files are
-        train_file: str | Path | None = None,  # Name of the file, in that folder
-        test_file: str | Path | None = None,
-        dev_file: str | Path | None = None,
+        train_file: Named = None,  # Name of the file, in that folder
+        test_file: Named = None,
+        dev_file: Named = None,
         in_memory: bool = True,  # Without effect, kept for scripts written for Flair
         split_multiwords: bool = True,  # Keep *did* and *n't*, not *didn't*
         name: str | None = None,  # What to call the corpus, by default as the folder

@@ -367,12 +367,13 @@ def trec_records(
     form: TextFormat,  # Its encoding
     damage: Damage,  # What to do with lines that cannot be read
     fine: bool = False,  # Keep both parts of the class
+    parts: int = 2,  # Parts of a class; 1 for files with plain names before each text
 ) -> Iterator[Record]:  # One for each question
     "Read questions, one a line, each behind its class"
     for number, line in text_lines(path, form.encoding, damage):
         name, *words = line.split() or [""]
         coarse, _, second = name.partition(":")
-        if coarse and second and words:
+        if coarse and words and (second or parts == 1):
             yield Record(" ".join(words), [Mark(name if fine else coarse)])
         elif line.strip():
             problem, advice = (
@@ -759,7 +760,7 @@ def brat_records(
         damage.count(OTHER, len(others))
     first, metadata = 0, {"document": path.stem} | ({"brat": others} if others else {})
     for line in text.split("\n"):
-        after = first + len(line) + 1
+        after, line = first + len(line) + 1, line.removesuffix("\r")
         here = [m for m in marks if first <= m.start < after]
         moved = [m._replace(start=m.start - first, end=m.end - first) for m in here]
         if line.strip():
