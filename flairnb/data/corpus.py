@@ -493,12 +493,7 @@ def union(
         rows = np.concatenate([first.rows, second.rows])
         return SentenceDataset(first.table, rows)
     rows = np.concatenate([first.rows, second.rows + len(first.table)])
-    joined, size = join_all([first.table, second.table]), len(first.table)
-    for table, start in ((first.table, 0), (second.table, size)):
-        joined.kept |= {row + start: kept for row, kept in table.kept.items()}
-        more = {row + start: count for row, count in table.revisions.items()}
-        joined.revisions |= more
-    return SentenceDataset(joined, rows)
+    return SentenceDataset(join_all([first.table, second.table]), rows)
 
 # %% ../../nbs/04_corpus.ipynb #count-labels
 def token_places(
