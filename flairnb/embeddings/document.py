@@ -45,7 +45,7 @@ def stacked(
     if isinstance(embeddings, TokenEmbeddings):
         return embeddings
     single: Any = embeddings
-    parts = [single] if isinstance(single, nn.Module) else list(embeddings)
+    parts: list[Any] = [single] if isinstance(single, nn.Module) else list(single)
     return StackedEmbeddings(parts)
 
 
@@ -157,9 +157,10 @@ class DocumentRNNEmbeddings(_OverWords):
         self.name = f"document_{rnn_type.upper()}"
         size = self.embeddings.embedding_length
         inner = (reproject_words_dimension or size) if reproject_words else size
-        self.reproject = nn.Linear(size, inner) if reproject_words else nn.Identity()
+        self.reproject: nn.Module = nn.Identity()
         if reproject_words:
-            nn.init.xavier_uniform_(self.reproject.weight)
+            self.reproject = linear = nn.Linear(size, inner)
+            nn.init.xavier_uniform_(linear.weight)
         shape = (inner, hidden_size, rnn_type.upper(), rnn_layers, bidirectional)
         self.rnn = LengthAwareRNN(*shape, dropout=0.0 if rnn_layers == 1 else dropout)
         self.embedding_length = hidden_size * (4 if bidirectional else 1)
