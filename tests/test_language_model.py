@@ -347,7 +347,8 @@ def test_a_hostile_pickle_is_refused_by_name(name, kind, run, tmp_path):
     if (
         kind == "alone"
     ):  # outside of torch's containers a pickle may name nothing at all
-        assert said in str(error.value) or "it asks for" in str(error.value)
+        said = f"{re.escape(said)}|it asks for|something outside"
+        assert re.search(said, str(error.value))
     else:
         assert said in str(error.value)
     assert not (tmp_path / "canary").exists()
