@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_transformers import make
+from torch import nn
 
 from flairnb.batches import Batch
 from flairnb.data.corpus import Corpus, SentenceDataset
@@ -23,6 +25,7 @@ from flairnb.embeddings import (
     OneHotEmbeddings,
     PooledFlairEmbeddings,
     StackedEmbeddings,
+    TransformerWordEmbeddings,
     base,
 )
 from flairnb.embeddings.base import (
@@ -510,3 +513,23 @@ def test_pieces_lead_to_the_same_training(tmp_path):
         train(tmp_path / str(chunk), "cpu", model=model, **chosen)
         models.append(model)
     assert same(*models, atol=1e-5)
+
+
+def test_vectors_depend_on_the_context_that_a_user_gave(tmp_path, cache):
+    folder = make(tmp_path / "bert")
+    made = TransformerWordEmbeddings(folder, fine_tune=False, use_context=True)
+
+    def stored(before: str, within: bool = True) -> np.ndarray:
+        sentence = Sentence(["It", "was", "late"]).set_context(Sentence(before))
+        sentence.start_of_document = not within
+        dataset = SentenceDataset.of([sentence])
+        holder = nn.ModuleList([made])
+        store_vectors(holder, [dataset], "disk")
+        found = made.stores.take(Batch(dataset.table, dataset.rows), made.device)
+        drop_stores(holder)
+        return found.numpy()
+
+    first, other = stored("the sea"), stored("quick love")
+    assert np.abs(first - other).max() > 1e-4
+    assert np.abs(first - stored("the sea", within=False)).max() > 1e-4
+    assert np.array_equal(first, stored("the sea"))

@@ -12,7 +12,7 @@ import shutil
 import sys
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -416,7 +416,19 @@ class StoragePlan:
         for column in (*columns, table.breaks, table.files):
             plain = b"-" if column is None else np.ascontiguousarray(column).tobytes()
             digest.update(f"{len(plain)} ".encode() + plain)
+        for text in self.surroundings():
+            digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+    def surroundings(self) -> Iterator[str]:
+        "What a user says stands around the sentences, as far as the embedding reads"
+        size = max(getattr(part, "context", 0) for part in self.part.modules())
+        sources = self.table.sources if size else None
+        for row in self.rows.tolist() if sources is not None else ():
+            for within in (True, False):  # the document
+                sides = (sources[row].left_context, sources[row].right_context)
+                words = [[token.text for token in side(size, within)] for side in sides]
+                yield json.dumps(words)
 
 # %% ../../nbs/13_embeddings.ipynb #fill-store
 def fill_store(
