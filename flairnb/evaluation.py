@@ -343,7 +343,7 @@ def summarize(
     labels: Iterable[str],  # Every label that may name a metric
     main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),  # What decides
     loss: float = 0.0,  # Mean loss of a point
-    confusion: Confusion | LabelConfusion | None = None,  # What was taken for what
+    confusion: Any = None,  # What was taken for what
     extra: Mapping[str, Score] | None = None,  # More rows below the averages
 ) -> Result:  # Scores, text and main score
     "Turn counts into scores and a report; raises `ValueError` on an unknown metric"

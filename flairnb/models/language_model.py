@@ -85,7 +85,7 @@ PIECE = 2048  # characters that are read at once
 
 
 def mean_loss(
-    model: LanguageModel,  # Reads in its own direction
+    model: Any,  # A `LanguageModel`, which reads in its own direction
     numbers: np.ndarray,  # Characters in the order of people, (characters,)
 ) -> float:  # In nats
     "Mean surprise of each character after the first one read"
@@ -102,7 +102,7 @@ def mean_loss(
 
 # %% ../../nbs/16_language_model.ipynb #write-on
 def write_on(
-    model: LanguageModel,  # Writes in its own direction
+    model: Any,  # A `LanguageModel`, which writes in its own direction
     prefix: str,  # What it has read before, in its direction
     length: int,  # Characters to write
     temperature: float = 1.0,  # Below 1: more of what is likely

@@ -41,7 +41,7 @@ from .trainer import check_arguments, check_finite
 
 # %% auto #0
 __all__ = ['FLIPPED', 'PIECE', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
-           'mean_loss_of', 'train_split', 'LanguageModelSettings', 'split_order', 'LanguageModelProgress',
+           'LanguageModelSettings', 'mean_loss_of', 'train_split', 'split_order', 'LanguageModelProgress',
            'LanguageModelTrainer', 'corpus_fingerprint', 'LanguageModelRun']
 
 # %% ../../nbs/31_language_model_trainer.ipynb #change-case
@@ -175,6 +175,29 @@ def windows(
         following = torch.from_numpy(numbers[starts + within + 1].astype(np.int64))
         yield picked.to(device), following.to(device)
 
+# %% ../../nbs/31_language_model_trainer.ipynb #settings
+@dataclass(frozen=True)
+class LanguageModelSettings:
+    "The arguments of a run; see `LanguageModelTrainer.train`"
+
+    sequence_length: int
+    learning_rate: float = 20.0
+    mini_batch_size: int = 100
+    anneal_factor: float = 0.25
+    patience: int = 10
+    clip: float = 0.25
+    max_epochs: int = 1000
+    grow_to_sequence_length: int = 0
+    linear_decay: bool = False
+    min_learning_rate: float = 1e-5
+    use_amp: bool = False
+    optimizer_arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "mini_batch_size", "max_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+
 # %% ../../nbs/31_language_model_trainer.ipynb #measure
 def mean_loss_of(
     model: LanguageModel,  # What is measured
@@ -223,29 +246,6 @@ def train_split(
         optimizer.step()
         total, steps = total + loss.detach(), steps + 1
     return check_finite(total, "loss") / max(steps, 1)
-
-# %% ../../nbs/31_language_model_trainer.ipynb #settings
-@dataclass(frozen=True)
-class LanguageModelSettings:
-    "The arguments of a run; see `LanguageModelTrainer.train`"
-
-    sequence_length: int
-    learning_rate: float = 20.0
-    mini_batch_size: int = 100
-    anneal_factor: float = 0.25
-    patience: int = 10
-    clip: float = 0.25
-    max_epochs: int = 1000
-    grow_to_sequence_length: int = 0
-    linear_decay: bool = False
-    min_learning_rate: float = 1e-5
-    use_amp: bool = False
-    optimizer_arguments: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("sequence_length", "mini_batch_size", "max_epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
 
 # %% ../../nbs/31_language_model_trainer.ipynb #split-order
 def split_order(

@@ -49,7 +49,7 @@ from flairnb.trainers.schedules import (
 )
 
 # %% auto #0
-__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'check_settings', 'Settings',
+__all__ = ['MAX_GRADIENT_NORM', 'train_step', 'check_finite', 'LossMeter', 'check_arguments', 'Settings', 'check_settings',
            'training_data', 'warnings_first', 'unknown_label', 'batches_of', 'train_epoch', 'train_sample',
            'measured_splits', 'measure', 'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'RunFiles',
            'introduce', 'Run', 'report_step', 'one_epoch', 'judge', 'results_of', 'all_epochs', 'carry_out',
@@ -136,31 +136,6 @@ def check_arguments(
             )
             raise TypeError(f"{message} {optimizer.__name__} takes: {', '.join(takes)}")
 
-# %% ../../nbs/27_trainer.ipynb #check-settings
-def check_settings(
-    settings: Settings,  # Of a run that has not begun
-) -> None:
-    "Raise `ValueError` on a value that no run can have"
-    for name in ("mini_batch_size", "eval_batch_size", "mini_batch_chunk_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is at least 1, not {value}")
-    if not 0 <= settings.warmup_fraction <= 1:
-        what = f"not {settings.warmup_fraction}"
-        raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
-    own = settings.decoder_learning_rate
-    if own is not None and own < 0:
-        raise ValueError(f"decoder_learning_rate is at least 0, not {own}")
-    choices = {
-        "embeddings_storage_mode": STORAGE_MODES,
-        "embeddings_storage_precision": STORED_PRECISIONS,
-    }
-    for name, known in choices.items():
-        value = getattr(settings, name)
-        if value not in known:
-            message = f"{name} is one of {', '.join(map(repr, known))}"
-            raise ValueError(f"{message}, not {value!r}")
-
 # %% ../../nbs/27_trainer.ipynb #settings
 @dataclass(frozen=True)
 class Settings:
@@ -216,6 +191,31 @@ class Settings:
             "base_path": self.base_path.name,
         }
         return {k: v if isinstance(v, plain) else repr(v) for k, v in found.items()}
+
+# %% ../../nbs/27_trainer.ipynb #check-settings
+def check_settings(
+    settings: Settings,  # Of a run that has not begun
+) -> None:
+    "Raise `ValueError` on a value that no run can have"
+    for name in ("mini_batch_size", "eval_batch_size", "mini_batch_chunk_size"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+    if not 0 <= settings.warmup_fraction <= 1:
+        what = f"not {settings.warmup_fraction}"
+        raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
+    own = settings.decoder_learning_rate
+    if own is not None and own < 0:
+        raise ValueError(f"decoder_learning_rate is at least 0, not {own}")
+    choices = {
+        "embeddings_storage_mode": STORAGE_MODES,
+        "embeddings_storage_precision": STORED_PRECISIONS,
+    }
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value not in known:
+            message = f"{name} is one of {', '.join(map(repr, known))}"
+            raise ValueError(f"{message}, not {value!r}")
 
 # %% ../../nbs/27_trainer.ipynb #look-first
 def training_data(
