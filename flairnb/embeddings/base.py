@@ -423,8 +423,10 @@ class StoragePlan:
     def surroundings(self) -> Iterator[str]:
         "What a user says stands around the sentences, as far as the embedding reads"
         size = max(getattr(part, "context", 0) for part in self.part.modules())
-        sources = self.table.sources if size else None
-        for row in self.rows.tolist() if sources is not None else ():
+        sources = self.table.sources
+        if sources is None or not size:
+            return
+        for row in self.rows.tolist():
             for within in (True, False):  # the document
                 sides = (sources[row].left_context, sources[row].right_context)
                 words = [[token.text for token in side(size, within)] for side in sides]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..batches import Batch, by_length, iterate
+from ..batches import Batch, by_length
 from flairnb.data.corpus import (
     SentenceDataset,
     SentenceTable,
@@ -349,22 +349,15 @@ class Head(Model):
         parts = self.embeddings.modules()
         return {getattr(part, "field", "text") for part in parts} - {"text"}
 
-    def _scored(
-        self,
-        batches: Iterable[tuple[Batch, Sequence[Sentence]]],  # With words, in place
-    ) -> Iterator[Scored]:
-        "Batches with their scores, in their order"
-        for batch, objects in batches:
-            yield batch, objects, self(batch)
-
     def _computed(
         self,
         batches: Iterable[tuple[Batch, Sequence[Sentence]]],  # To predict
         losses: list[tuple[Any, int]] | None,  # Where to put losses, if wanted
     ) -> Iterator[Scored]:
-        "Batches with their scores; losses are added to the list, if there is one"
-        moved = ((self._here(batch), objects) for batch, objects in batches)
-        for batch, objects, scores in self._scored(moved):
+        "Batches with their scores"
+        for batch, objects in batches:
+            batch = self._here(batch)
+            scores = self(batch)
             if losses is not None:
                 losses.append(self._loss(scores, batch, self.label_type))
             yield batch, objects, scores
@@ -377,11 +370,11 @@ class Head(Model):
         losses: list[tuple[float, int]],  # Where to put losses and points
     ) -> Iterator[tuple[np.ndarray, Tensor]]:  # Places and scores of each batch
         "Scores of all sentences that have words"
-        filled = [places[dataset.lengths[places] > 0] for places in order]
-        filled = [places for places in filled if len(places)]
-        batches = ((batch, ()) for batch in iterate(dataset, filled, self.device))
-        walk = zip(filled, self._scored(batches), strict=True)
-        for places, (batch, _, scores) in walk:
-            loss, count = self._loss(scores, batch, layer)
-            losses.append((float(loss), count))
-            yield places, scores
+        for places in order:
+            filled = places[dataset.lengths[places] > 0]
+            if len(filled):
+                batch = Batch(dataset.table, dataset.rows[filled], self.device)
+                scores = self(batch)
+                loss, count = self._loss(scores, batch, layer)
+                losses.append((float(loss), count))
+                yield filled, scores

@@ -5,7 +5,6 @@
 # %% ../../nbs/22_sequence_tagger.ipynb #imports
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -52,7 +51,6 @@ from flairnb.nn.layers import (
     WordDropout,
     copy_torch_weights,
     evaluating,
-    side_by_side,
 )
 
 # %% auto #0
@@ -740,22 +738,6 @@ class SequenceTagger(Head):
                     self._write_n_best(decoded.lattice, objects, layer, n_best)
         loss, size = map(sum, zip(*losses, strict=True))
         return (float(loss), size) if return_loss else None
-
-    def _scored(
-        self, batches: Iterable[tuple[Batch, Sequence[Sentence]]]
-    ) -> Iterator[Scored]:
-        "Run the layers on the batches: on a CPU several at a time, each on one core"
-        waiting: deque[tuple[Batch, Sequence[Sentence]]] = deque()
-
-        def vectors() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch, objects in batches:
-                waiting.append((batch, objects))
-                yield self.embeddings.vectors_of(batch), batch.token_counts
-
-        cores = None if self.device.type == "cpu" else 1
-        run = side_by_side(lambda given: self.layers(*given), vectors(), cores)
-        for emissions in run:
-            yield *waiting.popleft(), emissions
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"

@@ -5,11 +5,8 @@
 # %% ../../nbs/11_layers.ipynb #imports
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +14,9 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 # %% auto #0
-__all__ = ['RNN_TYPES', 'DIRECTIONS', 'Given', 'Found', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing',
-           'read_left_to_right', 'read_both_ways', 'initial_state', 'build_layers', 'check_lengths',
-           'check_probability', 'run_layers', 'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout',
-           'evaluating', 'side_by_side']
+__all__ = ['RNN_TYPES', 'DIRECTIONS', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing', 'read_left_to_right',
+           'read_both_ways', 'initial_state', 'build_layers', 'check_lengths', 'check_probability', 'run_layers',
+           'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout', 'evaluating']
 
 # %% ../../nbs/11_layers.ipynb #token-mask
 def token_mask(
@@ -327,37 +323,3 @@ def evaluating(
             yield
     finally:
         model.train(was_training)
-
-# %% ../../nbs/11_layers.ipynb #side-by-side
-Given = TypeVar("Given")
-Found = TypeVar("Found")
-
-
-def side_by_side(
-    function: Callable[[Given], Found],  # Draws no random numbers, changes nothing
-    items: Iterable[Given],  # What it is called with; few are held at a time
-    cores: int | None = None,  # By default as many as torch may use
-) -> Iterator[Found]:  # Results in the order of the items
-    "Call a function without gradients, each call on one core, several at a time"
-    before = torch.get_num_threads()
-    cores = before if cores is None else cores
-
-    def call(item: Given) -> Found:
-        with torch.no_grad():
-            return function(item)
-
-    if cores < 2:
-        yield from map(call, items)
-        return
-    pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-    waiting: deque = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(call, item))
-            if len(waiting) > cores:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
