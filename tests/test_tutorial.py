@@ -102,20 +102,25 @@ def work(tmp_path):
 @pytest.fixture
 def small_work(tmp_path):
     "The same with nothing but what ships: its sentences as a treebank, random vectors"
-    corpus, folder = SAMPLE_ENGLISH(), tmp_path / "mirror" / "corpora" / "ud_english"
-    folder.mkdir(parents=True)
-    for name, split in corpus.splits().items():
-        with open(folder / f"en_ewt-ud-{name}.conllu", "w", encoding="utf-8") as file:
-            for sentence in split:
-                for place, token in enumerate(sentence, start=1):
-                    tag = token.get_label("upos").value
-                    print(place, token.text, "_", tag, *"______", sep="\t", file=file)
-                print(file=file)
+    corpus = SAMPLE_ENGLISH()
+    write_treebank(corpus, tmp_path / "mirror" / "corpora" / "ud_english", "en_ewt")
     make_language_models(tmp_path / "mirror")
     vectors = random_vectors(corpus.train)
     make_mirror(tmp_path / "mirror", vectors, "what ships with flairnb")
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
+
+
+def write_treebank(corpus, folder, code):
+    "A corpus in the files of a treebank"
+    folder.mkdir(parents=True)
+    for name, split in corpus.splits().items():
+        with open(folder / f"{code}-ud-{name}.conllu", "w", encoding="utf-8") as file:
+            for sentence in split:
+                for place, token in enumerate(sentence, start=1):
+                    tag = token.get_label("upos").value
+                    print(place, token.text, "_", tag, *"______", sep="\t", file=file)
+                print(file=file)
 
 
 @pytest.fixture
@@ -140,13 +145,13 @@ def random_vectors(sentences):
     return vectors
 
 
-def make_language_models(mirror):
+def make_language_models(mirror, name="news-{}-0.4.1.pt"):
     "Small random models where the published ones would be"
     characters = Dictionary.of(["\n", *map(chr, range(32, 127))])
     for is_forward, way in ((True, "forward"), (False, "backward")):
         torch.manual_seed(is_forward)
         model = LanguageModel(characters, is_forward, 16, 1, embedding_size=8)
-        target = mirror / "embeddings" / "flair" / f"news-{way}-0.4.1.pt"
+        target = mirror / "embeddings" / "flair" / name.format(way)
         target.parent.mkdir(parents=True, exist_ok=True)
         model.save(target)
 
@@ -370,3 +375,97 @@ def test_the_script_of_transformers(news_work):
     log = (news_work / "resources/taggers/sota-ner-flert/training.log").read_text()
     for part in ("optimizer: AdamW", "scheduler: OneCycleLR", "chunk_size: 1"):
         assert part in log
+
+
+# --- classes of texts, and two corpora at once ---
+
+QUESTIONS = {
+    "HUM:ind": "Who built the {} ?",
+    "LOC:city": "Where is the {} ?",
+    "NUM:date": "When was the {} built ?",
+    "DESC:def": "What is a {} ?",
+}
+THINGS = "tower bridge harbour museum castle library station palace".split()
+
+
+@pytest.fixture
+def question_work(tmp_path):
+    "Questions in the files of TREC, and a tiny transformer under DistilBERT's name"
+    mirror = tmp_path / "mirror"
+    folder = mirror / "corpora" / "trec_6"
+    folder.mkdir(parents=True)
+    lines = [f"{k} {q.format(x)}\n" for x in THINGS for k, q in QUESTIONS.items()]
+    (folder / "train_5500.label").write_text("".join(lines[:24]), encoding="latin-1")
+    (folder / "TREC_10.label").write_text("".join(lines[24:]), encoding="latin-1")
+    name = "distilbert-base-uncased"
+    tiny_transformers.make(mirror / "transformers" / name, "distilbert", limit=64)
+    make_mirror(mirror, KeyedVectors(2), "made by the test")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@needs_scripts
+def test_the_scripts_of_text_classification(question_work):
+    training = read_script("4_text_classification_train.py")
+    training = once("max_epochs=10", "max_epochs=2", training)
+    done = run(training, question_work)
+    assert done.returncode == 0, done.stderr
+    folder = (
+        question_work / "resources/taggers/question-classification-with-transformer"
+    )
+    names = {path.name for path in folder.iterdir()}
+    models = {"best-model.pt", "final-model.pt"}
+    assert names == models | {"dev.tsv", "loss.tsv", "test.tsv", "training.log"}
+    assert len((folder / "loss.tsv").read_text().splitlines()) == 3
+    assert "scheduler: OneCycleLR" in (folder / "training.log").read_text()
+    assert "Who built the station ?" in (folder / "test.tsv").read_text()
+    # the page's own slip: its imports stand in other blocks
+    imports = (
+        "from flairnb.data import Sentence\nfrom flairnb.models import TextClassifier\n"
+    )
+    said = run(imports + read_script("4_text_classification_predict.py"), question_work)
+    assert said.returncode == 0, said.stderr
+    (line,) = said.stdout.splitlines()
+    shown = (
+        r"\['Sentence\[6\]: \"Who built the Eiffel Tower \?\"'/'(\w+)' \([01]\.\d+\)\]"
+    )
+    found = re.fullmatch(shown, line)
+    assert found and found[1] in {name.split(":")[0] for name in QUESTIONS}, line
+
+
+@pytest.fixture
+def two_treebanks_work(tmp_path):
+    "What ships as an English and as a German treebank, small language models"
+    mirror, corpus = tmp_path / "mirror", SAMPLE_ENGLISH()
+    for folder, code in (("ud_english", "en_ewt"), ("ud_german", "de_gsd")):
+        write_treebank(corpus, mirror / "corpora" / folder, code)
+    make_language_models(mirror, "lm-jw300-{}-v0.1.pt")
+    make_mirror(mirror, KeyedVectors(2), "made by the test")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@needs_scripts
+def test_the_script_of_several_corpora(two_treebanks_work):
+    training = once("max_epochs=150", "max_epochs=2", read_script("5_multi_corpus.py"))
+    done = run(training, two_treebanks_work)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Dictionary with 17 tags: NOUN")
+    folder = two_treebanks_work / "resources/taggers/example-universal-pos"
+    assert len((folder / "loss.tsv").read_text().splitlines()) == 3
+    sizes = [round(2 * len(x) * 0.1) for x in SAMPLE_ENGLISH().splits().values()]
+    shown = "Corpus: {} train + {} dev + {} test sentences".format(*sizes)
+    assert shown in (folder / "training.log").read_text()
+    code = RELOADED.split("best = ")[0].replace("FOLDER", repr(str(folder)))
+    code = (
+        code.replace("CORPUS", "None")
+        + """
+final = SequenceTagger.load(f"{folder}/final-model.pt")
+sentence = Sentence("George Washington went to Washington")
+final.predict(sentence)
+print(sentence.to_tagged_string())
+"""
+    )
+    said = run(code, two_treebanks_work)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith('Sentence[5]: "George Washington went to Washington"')
