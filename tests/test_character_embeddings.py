@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -120,7 +122,7 @@ def test_a_dictionary_of_ones_own(tmp_path, as_file):
 def test_a_file_that_is_no_dictionary(tmp_path):
     path = tmp_path / "characters"
     path.write_bytes(b"\x80\x04}q\x00.")
-    with pytest.raises(ValueError, match="is not a dictionary"):
+    with pytest.raises(ValueError, match="holds no dictionary"):
         CharacterEmbeddings(path)
     with pytest.raises(FileNotFoundError):
         CharacterEmbeddings(tmp_path / "nothing")
@@ -202,3 +204,11 @@ def test_a_tagger_learns_endings_saves_them_and_knows_them_again(tmp_path):
     loaded.predict(new)
     found = [token.get_label("kind").value for token in new]
     assert found == ["vowel", "other", "vowel", "other"]
+
+
+def test_characters_of_flair_are_taken_from_its_own_file():
+    "Written by Flair's `Dictionary.save`; see make_flair_fixtures.py"
+    file = Path(__file__).parent / "data" / "flair" / "characters"
+    made = CharacterEmbeddings(path_to_char_dict=file)
+    known = Dictionary.load(file)
+    assert len(known) > 5 and made.char_dictionary == known

@@ -110,7 +110,7 @@ class CharacterEmbeddings(TokenEmbeddings):
         self._spelled: TableMemory[Spelled] = TableMemory()
         self._given = path_to_char_dict is not None
         if isinstance(path_to_char_dict, str | Path):
-            path_to_char_dict = Dictionary.load_from_file(path_to_char_dict)
+            path_to_char_dict = Dictionary.load(path_to_char_dict)
         self._take(Dictionary() if path_to_char_dict is None else path_to_char_dict)
 
     def _take(self, dictionary: Dictionary) -> None:
