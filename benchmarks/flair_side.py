@@ -9,10 +9,13 @@ import warnings
 from typing import Any
 
 from measure import (
+    COLUMNS,
     FINE_TUNING,
     HEAD,
+    QUESTIONS,
     TAG,
     TRAININGS,
+    UNDRAWN,
     Clock,
     embed_speed,
     predict_speeds,
@@ -28,15 +31,22 @@ warnings.simplefilter("ignore")
 BEGAN = time.perf_counter()
 import flair  # noqa: E402
 from flair.data import Corpus, Dictionary, Sentence  # noqa: E402
-from flair.datasets import UniversalDependenciesCorpus  # noqa: E402
+from flair.datasets import (  # noqa: E402
+    ClassificationCorpus,
+    ColumnCorpus,
+    UniversalDependenciesCorpus,
+)
 from flair.embeddings import (  # noqa: E402
     CharacterEmbeddings,
+    DocumentRNNEmbeddings,
     FlairEmbeddings,
     StackedEmbeddings,
+    TransformerDocumentEmbeddings,
     TransformerWordEmbeddings,
     WordEmbeddings,
 )
-from flair.models import LanguageModel, SequenceTagger  # noqa: E402
+from flair.models import LanguageModel, SequenceTagger, TextClassifier  # noqa: E402
+from flair.tokenization import SpaceTokenizer  # noqa: E402
 from flair.trainers import ModelTrainer  # noqa: E402
 
 IMPORT_SECONDS = time.perf_counter() - BEGAN
@@ -45,6 +55,10 @@ logging.getLogger("flair").setLevel(logging.ERROR)
 
 class TimedTagger(Clock, SequenceTagger):
     "Flair's tagger with a clock"
+
+
+class TimedClassifier(Clock, TextClassifier):
+    "Flair's classifier with a clock"
 
 
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +160,61 @@ def characters_role(given: dict[str, Any]) -> dict[str, Any]:
     tagger = TimedTagger(StackedEmbeddings(parts), labels, TAG, hidden_size=256)
     trained = train_speeds(ModelTrainer(tagger, corpus).train, tagger)
     return {"sizes": sizes(map(len, corpus.train), map(len, words)), "train": trained}
+
+
+def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
+    "TREC-6 without dev, and the words of its test questions"
+    import torch
+
+    torch.set_num_threads(given["threads"])
+    how = {"label_type": QUESTIONS, "tokenizer": SpaceTokenizer()}
+    whole = ClassificationCorpus(
+        given["questions"], memory_mode="full", sample_missing_splits=False, **how
+    )
+    words = [[token.text for token in s] for s in whole.test]
+    first = [whole.train[0]]
+    return Corpus(list(whole.train), first, sample_missing_splits=False), words
+
+
+def questions_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Fine-tune a transformer on classes of questions, and predict"
+    corpus, words = read_questions(given)
+    labels = corpus.make_label_dictionary(QUESTIONS)
+    flair.set_seed(1)
+    embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
+    model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
+    trainer = ModelTrainer(model, corpus)
+    trained = train_speeds(trainer.fine_tune, model, **FINE_TUNING)
+    text = sizes(map(len, corpus.train), map(len, words))
+    return predict_speeds(model.predict, build, words) | {
+        "sizes": text,
+        "train": trained,
+    }
+
+
+def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train a network over word vectors on classes of questions"
+    corpus, words = read_questions(given)
+    labels = corpus.make_label_dictionary(QUESTIONS)
+    flair.set_seed(1)
+    embeddings = DocumentRNNEmbeddings([WordEmbeddings(given["gensim"])], 256)
+    model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
+    trained = train_speeds(ModelTrainer(model, corpus).train, model)
+    return {"sizes": sizes(map(len, corpus.train), map(len, words)), "train": trained}
+
+
+def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Load a corpus"
+    start = time.perf_counter()
+    if given["which"] == "trec_6":
+        how = {"label_type": QUESTIONS, "memory_mode": "full"}
+        corpus = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
+    else:
+        folder = f"{given['corpora']}/{given['which']}"
+        told = dict(COLUMNS[given["which"]])
+        corpus = ColumnCorpus(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "sentences": len(corpus.get_all_sentences())}
 
 
 def tutorial_role(given: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,14 @@ import time
 from typing import Any
 
 from measure import (
+    COLUMNS,
     FINE_TUNING,
     HEAD,
     PRECISIONS,
+    QUESTIONS,
     TAG,
     TRAININGS,
+    UNDRAWN,
     Clock,
     embed_speed,
     peak_memory,
@@ -27,16 +30,22 @@ from measure import (
 BEGAN = time.perf_counter()
 import flairnb  # noqa: E402
 from flairnb.data import Corpus, Sentence  # noqa: E402
-from flairnb.datasets import UniversalDependenciesCorpus  # noqa: E402
+from flairnb.datasets import (  # noqa: E402
+    ClassificationCorpus,
+    ColumnCorpus,
+    UniversalDependenciesCorpus,
+)
 from flairnb.embeddings import (  # noqa: E402
     CharacterEmbeddings,
+    DocumentRNNEmbeddings,
     FlairEmbeddings,
     StackedEmbeddings,
     TokenEmbeddings,
+    TransformerDocumentEmbeddings,
     TransformerWordEmbeddings,
     WordEmbeddings,
 )
-from flairnb.models import SequenceTagger  # noqa: E402
+from flairnb.models import SequenceTagger, TextClassifier  # noqa: E402
 from flairnb.trainers import ModelTrainer  # noqa: E402
 
 IMPORT_SECONDS = time.perf_counter() - BEGAN
@@ -45,6 +54,10 @@ logging.getLogger("flairnb").setLevel(logging.ERROR)
 
 class TimedTagger(Clock, SequenceTagger):
     "flairnb's tagger with a clock"
+
+
+class TimedClassifier(Clock, TextClassifier):
+    "flairnb's classifier with a clock"
 
 
 def import_role(_: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +169,59 @@ def characters_role(given: dict[str, Any]) -> dict[str, Any]:
     share = character_share(tagger, characters, corpus.train)
     text = sizes(corpus.train.lengths, map(len, words_of(given, whole)))
     return {"sizes": text, "train": trained, "share": share}
+
+
+def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
+    "TREC-6 without dev, and the words of its test questions"
+    import torch
+
+    torch.set_num_threads(given["threads"])
+    how = {"label_type": QUESTIONS, "tokenizer": False}
+    whole = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
+    words = [[token.text for token in s] for s in whole.test]
+    return Corpus(whole.train, whole.train[:1], **UNDRAWN), words
+
+
+def questions_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Fine-tune a transformer on classes of questions, and predict"
+    corpus, words = read_questions(given)
+    labels = corpus.make_label_dictionary(QUESTIONS)
+    flairnb.set_seed(1)
+    embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
+    model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
+    trainer = ModelTrainer(model, corpus)
+    trained = train_speeds(trainer.fine_tune, model, **FINE_TUNING)
+    text = sizes(corpus.train.lengths, map(len, words))
+    return predict_speeds(model.predict, build, words) | {
+        "sizes": text,
+        "train": trained,
+    }
+
+
+def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Train a network over word vectors on classes of questions"
+    corpus, words = read_questions(given)
+    labels = corpus.make_label_dictionary(QUESTIONS)
+    flairnb.set_seed(1)
+    embeddings = DocumentRNNEmbeddings([WordEmbeddings(given["glove"])], 256)
+    model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
+    trained = train_speeds(ModelTrainer(model, corpus).train, model)
+    text = sizes(corpus.train.lengths, map(len, words))
+    return {"sizes": text, "train": trained}
+
+
+def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Load a corpus"
+    start = time.perf_counter()
+    if given["which"] == "trec_6":
+        how = {"label_type": QUESTIONS}
+        corpus = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
+    else:
+        folder = f"{given['corpora']}/{given['which']}"
+        told = dict(COLUMNS[given["which"]])
+        corpus = ColumnCorpus(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "sentences": sum(map(len, corpus.splits().values()))}
 
 
 def storage_role(given: dict[str, Any]) -> dict[str, Any]:

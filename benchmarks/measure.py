@@ -22,7 +22,17 @@ TRAININGS = {  # what it is called: hidden size, whether with `use_amp`
 PRECISIONS = ("float32", "bfloat16", "int8")  # of flairnb's language models
 HEAD = {"use_rnn": False, "use_crf": False, "reproject_embeddings": False}
 FINE_TUNING = {"learning_rate": 5e-5, "mini_batch_size": 16}
-TAG = "upos"
+TAG, QUESTIONS = "upos", "question_class"
+COLUMNS: dict[str, dict[str, str]] = {  # Files of corpora in columns
+    "wnut_17": {
+        "train_file": "wnut17train.conll",
+        "dev_file": "emerging.dev.conll",
+        "test_file": "emerging.test.annotated",
+        "column_delimiter": "\t",
+    },
+    "wikigold": {"train_file": "wikigold.conll.txt", "column_delimiter": " "},
+}
+UNDRAWN: dict[str, Any] = {"sample_missing_splits": False}
 
 
 class Clock:

@@ -42,7 +42,7 @@ class Measure:
 
     def _ratio(self, theirs: float, ours: float) -> float:
         "How many times better flairnb is"
-        more_is_better = self.unit == "tokens/s"
+        more_is_better = self.unit.endswith("/s")
         return ours / theirs if more_is_better else theirs / ours
 
 
@@ -116,7 +116,7 @@ def show(value: float | None, unit: str) -> str:
     if unit == "%":
         return f"{value:.1%}"
     value = value / 1e6 if unit == "MB" else value
-    if unit == "tokens/s" or value >= 100:
+    if unit.endswith("/s") or value >= 100:
         return f"{value:,.0f} {unit}"
     return f"{float(f'{value:.3g}'):g} {unit}"
 
@@ -134,7 +134,8 @@ def unit_of(name: str) -> str:
     units |= dict.fromkeys(("share", "crf_share", "train_share"), "%")
     units |= dict.fromkeys(("predict_share", "later"), "%")
     units |= {"sentences": "sentences", "peak": "MB"}
-    return units.get(end, "tokens/s")
+    of_texts = "/train/" in name and ("/minilm/" in name or "/rnn/" in name)
+    return units.get(end, "texts/s" if of_texts else "tokens/s")
 
 
 def raw_rows(runs: Runs) -> list[list[str]]:
