@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from ..batches import Batch, by_length
 from flairnb.data.corpus import (
@@ -361,6 +362,24 @@ class Head(Model):
             if losses is not None:
                 losses.append(self._loss(scores, batch, self.label_type))
             yield batch, objects, scores
+
+    def _predict(
+        self,
+        sentences: Sentence | Sequence[Sentence],  # What to label
+        size: int,  # Sentences in a batch
+        verbose: bool,  # Show progress
+        return_loss: bool,  # Compare with the gold labels that are there
+        write: Callable[[Iterator[Scored]], None],  # Labels the sentences of batches
+    ) -> tuple[float, int] | None:  # Summed loss and number of points, if wanted
+        "What `predict` of every head does around the writing of labels"
+        losses: list[tuple[Any, int]] = [(0.0, 0)]
+        read = self._layers_read() | ({self.label_type} if return_loss else set())
+        work = work_list(sentences, size, read)
+        bar = tqdm(work, disable=not verbose, total=len(work.order))
+        with evaluating(self):
+            write(self._computed(bar, losses if return_loss else None))
+        loss, points = map(sum, zip(*losses, strict=True))
+        return (float(loss), points) if return_loss else None
 
     def _walk(
         self,

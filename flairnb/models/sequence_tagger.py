@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..batches import Batch
 from flairnb.data.corpus import (
@@ -41,7 +40,6 @@ from flairnb.models.model import (
     Head,
     Scored,
     labels_with_unseen,
-    work_list,
     write_layer,
 )
 from ..nn.crf import CRF, UNKNOWN_TAG, Lattice, n_best, precise
@@ -50,7 +48,6 @@ from flairnb.nn.layers import (
     LockedDropout,
     WordDropout,
     copy_torch_weights,
-    evaluating,
 )
 
 # %% auto #0
@@ -720,24 +717,25 @@ class SequenceTagger(Head):
         n_best: int | None = None,  # Keep so many rows of tags, as metadata
     ) -> tuple[float, int] | None:  # Summed loss and number of tokens, if wanted
         "Tag sentences; scores are probabilities under the model"
-        layer, losses = label_name or self.label_type, [(0.0, 0)]
+        layer, every = (
+            label_name or self.label_type,
+            return_probabilities_for_all_classes,
+        )
         as_spans = self.tagset.scheme is not None and not force_token_predictions
         write = self._write_spans if as_spans else self._write_tokens
-        read = self._layers_read() | ({self.label_type} if return_loss else set())
-        work = work_list(sentences, mini_batch_size, read)
-        bar = tqdm(work, disable=not verbose, total=len(work.order))
-        with evaluating(self):
-            computed = self._computed(bar, losses if return_loss else None)
+
+        def write_all(computed: Iterator[Scored]) -> None:
             for batch, objects, emissions in joined(computed):
                 decoded = self.decode(emissions, batch.token_counts)
                 write(decoded, batch, objects, layer)
-                if return_probabilities_for_all_classes:
+                if every:
                     rows = decoded.probabilities.float().cpu().numpy()
                     write_distributions(objects, layer, rows, self.tagset.tags)
                 if n_best is not None:
                     self._write_n_best(decoded.lattice, objects, layer, n_best)
-        loss, size = map(sum, zip(*losses, strict=True))
-        return (float(loss), size) if return_loss else None
+
+        given = (sentences, mini_batch_size, verbose, return_loss)
+        return self._predict(*given, write_all)
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..batches import Batch, by_length
 from flairnb.data.corpus import (
@@ -30,8 +29,8 @@ from flairnb.models.model import (
     Evaluation,
     GoldMemory,
     Head,
+    Scored,
     labels_with_unseen,
-    work_list,
     write_layer,
 )
 from ..nn.layers import LockedDropout, WordDropout, evaluating
@@ -431,18 +430,16 @@ class ClassHead(Head):
     ) -> tuple[float, int] | None:  # Summed loss and number of texts, if wanted
         "Label texts; scores are probabilities. A text without words gets no label"
         every = return_probabilities_for_all_classes or multi_class_prob
-        layer, losses = label_name or self.label_type, [(0.0, 0)]
-        read = self._layers_read() | ({self.label_type} if return_loss else set())
-        work = work_list(sentences, mini_batch_size, read)
-        bar = tqdm(work, disable=not verbose, total=len(work.order))
-        with evaluating(self):
-            computed = self._computed(bar, losses if return_loss else None)
+        layer = label_name or self.label_type
+
+        def write(computed: Iterator[Scored]) -> None:
             for _, objects, scores in computed:
                 likely = self.classes.probabilities(scores)  # (b, k)
                 chosen = self._choose(likely) | every
                 write_classes(objects, layer, likely, chosen, self.classes.labels)
-        loss, size = map(sum, zip(*losses, strict=True))
-        return (float(loss), size) if return_loss else None
+
+        given = (sentences, mini_batch_size, verbose, return_loss)
+        return self._predict(*given, write)
 
     def _choose(self, probabilities: np.ndarray) -> np.ndarray:
         return choose_classes(probabilities, self.classes, self._thresholds)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..batches import Batch
 from ..data.corpus import SentenceDataset, SentenceTable
@@ -24,9 +23,8 @@ from ..data.sentence import WHOLE, Layer, Sentence
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
 from ..evaluation import Result
 from ..foundation import default_device
-from .model import Evaluation, GoldMemory, Head, work_list, write_layer
+from .model import Evaluation, GoldMemory, Head, Scored, write_layer
 from .text_classifier import document_embeddings_of, text_labels
-from ..nn.layers import evaluating
 
 # %% auto #0
 __all__ = ['ERRORS', 'CLASS_METRIC', 'A_NUMBER', 'text_numbers', 'ranks', 'correlation', 'regression_scores', 'NumberResult',
@@ -218,19 +216,17 @@ class TextRegressor(Head):
         embedding_storage_mode: str = "none",  # For embeddings that can be stored
     ) -> tuple[float, int] | None:  # Summed loss and number of texts, if wanted
         "Write a number on each text; a text without words gets none"
-        layer, losses = label_name or self.label_type, [(0.0, 0)]
-        read = self._layers_read() | ({self.label_type} if return_loss else set())
-        work = work_list(sentences, mini_batch_size, read)
-        bar = tqdm(work, disable=not verbose, total=len(work.order))
-        with evaluating(self):
-            computed = self._computed(bar, losses if return_loss else None)
+        layer = label_name or self.label_type
+
+        def write(computed: Iterator[Scored]) -> None:
             for _, objects, scores in computed:
                 for sentence, number in zip(objects, scores.tolist(), strict=True):
                     start, stop = WHOLE
                     made = Layer.of([start], [stop], [str(number)])
                     write_layer(sentence, layer, made)
-        loss, size = map(sum, zip(*losses, strict=True))
-        return (float(loss), size) if return_loss else None
+
+        given = (sentences, mini_batch_size, verbose, return_loss)
+        return self._predict(*given, write)
 
     # --- being measured, being kept ---
 
