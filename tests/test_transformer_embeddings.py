@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import pickle
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from tiny_transformers import KINDS, make
 from transformers import AutoModel, AutoTokenizer
@@ -21,6 +24,7 @@ from flairnb.embeddings import (
     StackedEmbeddings,
     TransformerDocumentEmbeddings,
     TransformerWordEmbeddings,
+    transformer,
 )
 from flairnb.embeddings.base import build, describe
 
@@ -163,8 +167,37 @@ def test_only_the_layers_asked_for_are_computed(models, kind, layers, blocks):
             return _forward(*args, **named)
 
         block.forward = counted
-    vectors_of(made, batch_of(sentences_of()))
+    vectors_of(made, batch_of(sentences_of()[:1]))
     assert len(calls) == blocks
+
+
+@pytest.mark.parametrize("layers", ["-1", "all"])
+def test_groups_of_like_length_give_the_same_states_and_gradients(
+    models, monkeypatch, layers
+):
+    made, found = TransformerWordEmbeddings(models(), layers=layers).eval(), {}
+    weights = list(made.parameters())
+    for call in (0, 10_000):
+        monkeypatch.setitem(transformer.CALL_COSTS, "cpu", call)
+        vectors = made(batch_of(sentences_of()))
+        gradients = torch.autograd.grad(vectors.square().sum(), weights, None, True)
+        found[call] = [vectors, *gradients]
+    torch.testing.assert_close(found[0], found[10_000], atol=1e-5, rtol=1e-4)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(0, 80))
+def test_no_other_groups_of_neighbours_cost_less(lengths, call):
+    lengths = np.array(lengths)
+
+    def cost(groups):
+        return sum(lengths[rows].max() * len(rows) + call for rows in groups)
+
+    groups = transformer.cheapest_groups(lengths, call)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+    order, ways = np.argsort(-lengths), []
+    for cuts in itertools.product((False, True), repeat=len(lengths) - 1):
+        ways.append(np.split(order, np.flatnonzero(cuts) + 1))
+    assert cost(groups) == min(map(cost, ways))
 
 
 def test_words_that_the_tokenizer_drops_are_zero(models):

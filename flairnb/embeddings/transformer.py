@@ -32,12 +32,13 @@ from flairnb.embeddings.base import (
 from ..foundation import default_device, logger
 
 # %% auto #0
-__all__ = ['SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream', 'stream_of', 'words_of_rows',
-           'Layout', 'lay_out', 'row_lengths', 'cut_rows', 'Windows', 'cut_windows', 'places_in', 'transformer_places',
-           'transformer_folder', 'quiet_library', 'begin_with_space', 'load_tokenizer', 'load_pretrained',
-           'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers', 'blocks_of', 'listening',
-           'reading_limit', 'save_activations', 'Encoder', 'adapt', 'pool_words', 'TransformerWordEmbeddings',
-           'places_to_pool', 'pool_documents', 'TransformerDocumentEmbeddings']
+__all__ = ['CALL_COSTS', 'OTHER_CALL_COST', 'SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream',
+           'stream_of', 'words_of_rows', 'Layout', 'lay_out', 'row_lengths', 'cut_rows', 'Windows', 'cut_windows',
+           'places_in', 'transformer_places', 'transformer_folder', 'quiet_library', 'begin_with_space',
+           'load_tokenizer', 'load_pretrained', 'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers',
+           'blocks_of', 'listening', 'cheapest_groups', 'reading_limit', 'save_activations', 'Encoder', 'adapt',
+           'pool_words', 'TransformerWordEmbeddings', 'places_to_pool', 'pool_documents',
+           'TransformerDocumentEmbeddings']
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #subtokens
 def cut_words(
@@ -488,6 +489,28 @@ def listening(
         for hook in hooks:
             hook.remove()
 
+# %% ../../nbs/18_transformer_embeddings.ipynb #groups
+CALL_COSTS, OTHER_CALL_COST = {"cpu": 64}, 4096  # in sub-tokens
+
+
+def cheapest_groups(
+    lengths: np.ndarray,  # Sub-tokens of each window, (w,)
+    call: int,  # What a call costs besides, in sub-tokens
+) -> list[np.ndarray]:  # Windows that are read together, the longest of each in front
+    "The way to cut windows into groups that costs the least"
+    order = np.argsort(-lengths, kind="stable")
+    longest, places = lengths[order], np.arange(len(order) + 1)
+    costs, begins = np.zeros(len(order) + 1), np.zeros(len(order) + 1, dtype=int)
+    for end in places[1:]:
+        choices = costs[:end] + longest[:end] * (end - places[:end]) + call
+        begins[end] = choices.argmin()
+        costs[end] = choices[begins[end]]
+    groups, end = [], len(order)
+    while end:
+        groups.append(order[begins[end] : end])
+        end = int(begins[end])
+    return groups[::-1]
+
 # %% ../../nbs/18_transformer_embeddings.ipynb #reading-limit
 def reading_limit(
     tokenizer: Any,  # Of transformers
@@ -556,14 +579,30 @@ class Encoder(nn.Module):
         self,
         windows: Windows,  # What to read
     ) -> Tensor:  # (w, t, d)
-        "States of all sub-tokens"
+        "States of all sub-tokens, zeros in the padding"
         device = next(self.model.parameters()).device
-        ids = torch.from_numpy(windows.ids).to(device, non_blocking=True)
-        mask = torch.from_numpy(windows.mask.astype(np.int64))
-        given = {"input_ids": ids, "attention_mask": mask.to(device, non_blocking=True)}
+        lengths, width = windows.mask.sum(1), windows.ids.shape[1]
+        groups = cheapest_groups(lengths, CALL_COSTS.get(device.type, OTHER_CALL_COST))
+        if len(groups) == 1:
+            return self._read(windows.ids, windows.mask, device)
+        found = []
+        for rows in groups:
+            ends = int(lengths[rows[0]])  # of the longest
+            part = windows.ids[rows, :ends], windows.mask[rows, :ends]
+            states = self._read(*part, device)
+            found.append(nn.functional.pad(states, (0, 0, 0, width - ends)))
+        back = torch.from_numpy(np.argsort(np.concatenate(groups)))
+        return torch.cat(found)[back.to(device, non_blocking=True)]
+
+    def _read(self, ids: np.ndarray, mask: np.ndarray, device: torch.device) -> Tensor:
+        given = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+        there = {
+            name: torch.from_numpy(array).to(device, non_blocking=True)
+            for name, array in given.items()
+        }
         inner = set(self.numbers) - {self.count}
         with listening(self.model, inner, only=set(self.numbers) == {0}) as kept:
-            kept[self.count] = self.model(**given)[0]
+            kept[self.count] = self.model(**there)[0]
         found = [kept[number] for number in self.numbers]
         if len(found) == 1:
             return found[0]
