@@ -16,7 +16,7 @@ from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'epoch_order', 'iterate']
+__all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'cheapest_groups', 'epoch_order', 'iterate']
 
 # %% ../nbs/09_batches.ipynb #rectangle-class
 class _Rectangle:
@@ -121,6 +121,29 @@ def _check(batch_size: int) -> None:
 
 def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+# %% ../nbs/09_batches.ipynb #groups
+def cheapest_groups(
+    lengths: np.ndarray,  # Of the rows of a batch, (n,)
+    call: int,  # What a call costs, in places
+    most: int | None = None,  # Rows of a group, at most
+) -> list[np.ndarray]:  # Rows that are read together, the longest of each in front
+    "Cut rows, sorted by length, where that is cheapest: dynamic programming"
+    order = np.argsort(-lengths, kind="stable")
+    widths, counts = np.unique(lengths, return_counts=True)
+    widths, starts = widths[::-1], np.cumsum([0, *counts[::-1]])
+    costs, begins = np.zeros(len(starts)), np.zeros(len(starts), dtype=int)
+    for end in range(1, len(starts)):
+        choices = costs[:end] + widths[:end] * (starts[end] - starts[:end]) + call
+        begins[end] = choices.argmin()
+        costs[end] = choices[begins[end]]
+    groups, end = [], len(widths)
+    while end:
+        groups += _cut(order[starts[begins[end]] : starts[end]], most or len(order))[
+            ::-1
+        ]
+        end = int(begins[end])
+    return groups[::-1]
 
 # %% ../nbs/09_batches.ipynb #epoch-order
 POOL = 50  # batches that are sorted together, at most

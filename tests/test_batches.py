@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flairnb.batches import Batch, by_length, epoch_order, iterate, plain_order
+from flairnb.batches import (
+    Batch,
+    by_length,
+    cheapest_groups,
+    epoch_order,
+    iterate,
+    plain_order,
+)
 from flairnb.data import Sentence
 from flairnb.data.corpus import SentenceDataset, table_of
 
@@ -227,3 +236,19 @@ def test_batches_of_a_dataset_follow_its_rows():
     assert [
         s.text for batch in iterate(dataset, plain_order(2, 1)) for s in batch.sentences
     ] == ["d", "b"]
+
+
+@SETTINGS
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(0, 80))
+def test_no_other_groups_of_neighbours_cost_less(lengths, call):
+    lengths = np.array(lengths)
+
+    def cost(groups):
+        return sum(lengths[rows].max() * len(rows) + call for rows in groups)
+
+    groups = cheapest_groups(lengths, call)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+    order, ways = np.argsort(-lengths), []
+    for cuts in itertools.product((False, True), repeat=len(lengths) - 1):
+        ways.append(np.split(order, np.flatnonzero(cuts) + 1))
+    assert cost(groups) == min(map(cost, ways))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import pickle
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors import safe_open
 from tiny_transformers import KINDS, make
 from transformers import AutoModel, AutoTokenizer
@@ -183,21 +180,6 @@ def test_groups_of_like_length_give_the_same_states_and_gradients(
         gradients = torch.autograd.grad(vectors.square().sum(), weights, None, True)
         found[call] = [vectors, *gradients]
     torch.testing.assert_close(found[0], found[10_000], atol=1e-5, rtol=1e-4)
-
-
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(0, 80))
-def test_no_other_groups_of_neighbours_cost_less(lengths, call):
-    lengths = np.array(lengths)
-
-    def cost(groups):
-        return sum(lengths[rows].max() * len(rows) + call for rows in groups)
-
-    groups = transformer.cheapest_groups(lengths, call)
-    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
-    order, ways = np.argsort(-lengths), []
-    for cuts in itertools.product((False, True), repeat=len(lengths) - 1):
-        ways.append(np.split(order, np.flatnonzero(cuts) + 1))
-    assert cost(groups) == min(map(cost, ways))
 
 
 def test_words_that_the_tokenizer_drops_are_zero(models):

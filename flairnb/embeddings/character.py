@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding as gather_rows
 
-from ..batches import Batch, by_length
+from ..batches import Batch, cheapest_groups
 from ..data.corpus import SentenceDataset, token_places
 from ..data.labels import Dictionary
 from .base import TableMemory, TokenEmbeddings, distinct_strings
@@ -82,13 +82,13 @@ def read_words(
     network: LengthAwareRNN,  # Reads both ways
 ) -> Tensor:  # (w, d)
     "What is known when a word has been read from either side"
-    states = network(vectors(letters), sizes)  # (w, c, d)
+    states = network(vectors(letters), sizes, blank=False)  # (w, c, d)
     h = states.shape[-1] // 2
     last = states[torch.arange(len(sizes), device=sizes.device), sizes - 1, :h]
     return torch.cat([last, states[:, 0, h:]], dim=-1)
 
 # %% ../../nbs/15_character_embeddings.ipynb #character-embeddings
-TOGETHER = 512  # words that are read side by side, at most
+TOGETHER = 512  # words that are read side by side, at most; about what a call costs
 
 
 class CharacterEmbeddings(TokenEmbeddings):
@@ -135,7 +135,8 @@ class CharacterEmbeddings(TokenEmbeddings):
         words, which = np.unique(places, return_inverse=True)
         lengths = spelled.offsets[words + 1] - spelled.offsets[words]
         filled = np.flatnonzero(lengths)
-        groups = [filled[some] for some in by_length(lengths[filled], TOGETHER)]
+        cut = cheapest_groups(lengths[filled], call=TOGETHER, most=TOGETHER)
+        groups = [filled[some] for some in cut]
         vectors = [self._read(spelled, words[group]) for group in groups]
         nothing = self.char_embedding.weight.new_zeros(1, self.embedding_length)
         rows = np.zeros(len(words), dtype=np.int64)

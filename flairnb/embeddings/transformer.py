@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as gather_rows
 
 from ..assets import cache_root, is_offline, mirrors
-from ..batches import Batch
+from ..batches import Batch, cheapest_groups
 from ..data.corpus import SentenceTable, table_of
 from ..data.labels import count_up
 from ..data.sentence import Sentence
@@ -36,9 +36,8 @@ __all__ = ['CALL_COSTS', 'OTHER_CALL_COST', 'SEPARATOR', 'WORD_POOLINGS', 'DOCUM
            'stream_of', 'words_of_rows', 'Layout', 'lay_out', 'row_lengths', 'cut_rows', 'Windows', 'cut_windows',
            'places_in', 'transformer_places', 'transformer_folder', 'quiet_library', 'begin_with_space',
            'load_tokenizer', 'load_pretrained', 'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers',
-           'blocks_of', 'listening', 'cheapest_groups', 'reading_limit', 'save_activations', 'Encoder', 'adapt',
-           'pool_words', 'TransformerWordEmbeddings', 'places_to_pool', 'pool_documents',
-           'TransformerDocumentEmbeddings']
+           'blocks_of', 'listening', 'reading_limit', 'save_activations', 'Encoder', 'adapt', 'pool_words',
+           'TransformerWordEmbeddings', 'places_to_pool', 'pool_documents', 'TransformerDocumentEmbeddings']
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #subtokens
 def cut_words(
@@ -489,28 +488,6 @@ def listening(
         for hook in hooks:
             hook.remove()
 
-# %% ../../nbs/18_transformer_embeddings.ipynb #groups
-CALL_COSTS, OTHER_CALL_COST = {"cpu": 64}, 4096  # in sub-tokens
-
-
-def cheapest_groups(
-    lengths: np.ndarray,  # Sub-tokens of each window, (w,)
-    call: int,  # What a call costs besides, in sub-tokens
-) -> list[np.ndarray]:  # Windows that are read together, the longest of each in front
-    "The way to cut windows into groups that costs the least"
-    order = np.argsort(-lengths, kind="stable")
-    longest, places = lengths[order], np.arange(len(order) + 1)
-    costs, begins = np.zeros(len(order) + 1), np.zeros(len(order) + 1, dtype=int)
-    for end in places[1:]:
-        choices = costs[:end] + longest[:end] * (end - places[:end]) + call
-        begins[end] = choices.argmin()
-        costs[end] = choices[begins[end]]
-    groups, end = [], len(order)
-    while end:
-        groups.append(order[begins[end] : end])
-        end = int(begins[end])
-    return groups[::-1]
-
 # %% ../../nbs/18_transformer_embeddings.ipynb #reading-limit
 def reading_limit(
     tokenizer: Any,  # Of transformers
@@ -535,6 +512,9 @@ def save_activations(
     enable({"use_reentrant": False})  # else layers picked up inside have no gradient
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #encoder
+CALL_COSTS, OTHER_CALL_COST = {"cpu": 64}, 4096  # of reading once more, in sub-tokens
+
+
 class Encoder(nn.Module):
     "A transformer with its tokenizer"
 
