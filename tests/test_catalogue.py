@@ -7,9 +7,9 @@ import pickle
 import tarfile
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from conftest import SHARED, real
 
 import flairnb.datasets
 from flairnb.data import Corpus
@@ -23,10 +23,7 @@ from flairnb.datasets.catalogue import (
     search_catalogue,
 )
 
-SHARED = Path(__file__).parents[2] / "shared" / "corpora"
-real = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no shared/corpora beside the checkout"
-)
+pytestmark = pytest.mark.usefixtures("offline")
 TREEBANKS = [name for name in CATALOGUE if name.startswith("UD_")]
 COLUMNS = [
     name
@@ -44,22 +41,10 @@ UD_AFRIKAANS UD_GOTHIC UD_OLD_FRENCH UD_WOLOF UD_BELARUSIAN UD_COPTIC UD_IRISH U
 UD_LITHUANIAN UD_BAVARIAN_MAIBAAM CONLL_03 CONLL_03_GERMAN CONLL_03_DUTCH CONLL_03_SPANISH
 CONLL_2000 WNUT_17 TREC_6 TREC_50 NER_GERMAN_GERMEVAL IMDB SENTEVAL_CR SENTEVAL_MR SENTEVAL_SUBJ
 SENTEVAL_MPQA SENTEVAL_SST_BINARY SENTEVAL_SST_GRANULAR NER_ENGLISH_WIKIGOLD AGNEWS
+GLUE_COLA GLUE_SST2 YAHOO_ANSWERS GO_EMOTIONS NEWSGROUPS SENTIMENT_140 WASSA_ANGER WASSA_FEAR
+WASSA_JOY WASSA_SADNESS NER_BASQUE NER_HUNGARIAN NER_GERMAN_MOBIE NER_GERMAN_BIOFID
+NER_BAVARIAN_WIKI
 """
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    monkeypatch.setenv("FLAIRNB_OFFLINE", "1")
-    monkeypatch.delenv("FLAIRNB_MIRRORS", raising=False)
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror"
-    (folder / "corpora").mkdir(parents=True)
-    monkeypatch.setenv("FLAIRNB_MIRRORS", str(folder))
-    return folder / "corpora"
 
 
 def place(path, text, encoding="utf-8"):
@@ -231,6 +216,13 @@ TEXTS = {
         "class",
         "OFFENSE",
     ),
+    "GO_EMOTIONS": ('My "pal, no\t2,27\teebbqej\n', 'My "pal, no', "emotion", "ANGER"),
+    "WASSA_JOY": (
+        "id\ttweet\temotion\tscore\n30000\tJust got back \U0001f600\tjoy\t0.980\n",
+        "Just got back \U0001f600",
+        "class",
+        "0.980",
+    ),
 }
 
 
@@ -248,11 +240,133 @@ def test_texts_are_read_as_their_source_writes_them(tmp_path, name):
     ]
 
 
+def test_a_text_has_all_its_emotions(tmp_path):
+    place(tmp_path / "go_emotions" / "train.tsv", "So.\t0,27\tx\n")
+    for name in ("dev.tsv", "test.tsv"):
+        place(tmp_path / "go_emotions" / name, "No.\t10\tx\n")
+    corpus = flairnb.datasets.GO_EMOTIONS(base_path=tmp_path)
+    found = [label.value for label in corpus.train[0].get_labels("emotion")]
+    assert found == ["ADMIRATION", "NEUTRAL"]
+    assert values(corpus.test, "emotion") == ["DISAPPROVAL"]
+
+
 def zipped(path, files):
+    "An archive, of the kind that its name says"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as packed:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, text in files.items():
+                packed.writestr(name, text)
+        return
+    with tarfile.open(path, "w:gz") as packed:
         for name, text in files.items():
-            packed.writestr(name, text)
+            data = text.encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            packed.addfile(member, io.BytesIO(data))
+
+
+TWEET = '"{}","3","Mon May 11","kindle2","tpryan","@x caf\u00e9, {}"\n'
+PACKED = {
+    "GLUE_COLA": (
+        "glue/CoLA.zip",
+        {
+            "CoLA/train.tsv": 'gj04\t1\t\tA "b c.\nbc80\t0\t*\tDs.\n',
+            "CoLA/dev.tsv": "gj04\t1\t\tE.\n",
+            "CoLA/test.tsv": "index\tsentence\n0\tF.\n",
+        },
+        ("acceptability", {'A "b c.': "grammatical", "Ds.": "not_grammatical"}),
+    ),
+    "GLUE_SST2": (
+        "glue/SST-2.zip",
+        {
+            "SST-2/train.tsv": 'sentence\tlabel\na "gem \t1\nno\t0\n',
+            "SST-2/dev.tsv": "sentence\tlabel\nso\t0\n",
+            "SST-2/test.tsv": "index\tsentence\n0\tso\n",
+        },
+        ("sentiment", {'a "gem ': "positive", "no": "negative"}),
+    ),
+    "YAHOO_ANSWERS": (
+        "yahoo_answers/yahoo_answers_csv.tgz",
+        {
+            "yahoo_answers_csv/train.csv": '"5","why ""x"" ?","more","because"\n',
+            "yahoo_answers_csv/test.csv": '"10","who ?","","she"\n',
+            "yahoo_answers_csv/readme.txt": "no",
+        },
+        ("question_type", {'why "x" ?': "Computers_&_Internet"}),
+    ),
+    "SENTIMENT_140": (
+        "sentiment_140/trainingandtestdata.zip",
+        {
+            "training.1600000.processed.noemoticon.csv": TWEET.format(4, "good").encode(
+                "latin-1"
+            ),
+            "testdata.manual.2009.06.14.csv": TWEET.format(2, "so so").encode(
+                "latin-1"
+            ),
+        },
+        ("sentiment", {"@x caf\u00e9, good": "POSITIVE"}),
+    ),
+    "NEWSGROUPS": (
+        "newsgroups/20news-bydate.tar.gz",
+        {
+            "20news-bydate-train/sci.med/58": "From: a@b\n\nA  pill\n",
+            "20news-bydate-train/sci.space/9": "To Mars\n",
+            "20news-bydate-test/sci.med/1": "Well\n",
+        },
+        ("class", {"From: a@b A pill": "sci.med", "To Mars": "sci.space"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_tables_come_out_of_archives(mirror, name):
+    archive, files, (layer, expected) = PACKED[name]
+    zipped(mirror / archive, files)
+    corpus = corpus_class(name)(sample_missing_splits=False)
+    texts = [sentence.text for sentence in corpus.train]
+    assert dict(zip(texts, values(corpus.train, layer), strict=True)) == expected
+    assert sorted(corpus.splits()) == sorted(CATALOGUE[name].files)
+    assert all(
+        len(split) == 1
+        for split in corpus.splits().values()
+        if split is not corpus.train
+    )
+    assert not any(corpus.losses.values())
+
+
+def test_columns_come_out_of_archives(mirror):
+    page = "-DOCSTART- -X- O {0}\n\nBus X X B-{0}\n21 X X I-{0}\n\n"
+    parts = {f"{s}.conll2003": page.format(s) for s in ("train", "dev", "test")}
+    zipped(mirror / "ner_german_mobie" / "ner_conll03_formatted.zip", parts)
+    names = {
+        "train": "eiec_v1.0/named_ent_eu.train",
+        "test": "eiec_v1.0/named_ent_eu.test",
+    }
+    parts = {name: f"Bilbo B-{split}\n21 I-{split}\n" for split, name in names.items()}
+    zipped(mirror / "ner_basque" / "eiec_v1.0.tgz", parts)
+    for name in ("NER_GERMAN_MOBIE", "NER_BASQUE"):
+        for split, found in (
+            corpus_class(name)(sample_missing_splits=False).splits().items()
+        ):
+            (span,) = found[0].get_spans("ner")
+            assert span.get_label("ner").value == split and len(span) == 2
+
+
+def test_tags_of_hungarian_news_may_be_noughts(tmp_path):
+    page = "A\t0\nMOL\tI-ORG\n\nNagy\tI-PER\n\n".encode("latin-1")
+    (tmp_path / "ner_hungarian").mkdir()
+    (tmp_path / "ner_hungarian" / "train.txt").write_bytes(page)
+    corpus = flairnb.datasets.NER_HUNGARIAN(tmp_path, sample_missing_splits=False)
+    found = [span.text for s in corpus.train for span in s.get_spans("ner")]
+    assert found == ["MOL", "Nagy"]
+
+
+def test_names_are_completed_where_people_type_them():
+    completer = pytest.importorskip("IPython.core.completer")
+    found = completer.Completer(namespace={"datasets": flairnb.datasets})
+    assert "datasets.UD_GERMAN_HDT" in found.attr_matches("datasets.UD_GER")
+    assert "datasets.GLUE_COLA" in found.attr_matches("datasets.GL")
 
 
 def test_texts_come_out_of_a_zip_file(mirror, monkeypatch):
@@ -270,19 +384,9 @@ def test_texts_come_out_of_a_zip_file(mirror, monkeypatch):
 
 
 def test_texts_come_out_of_a_tar_file(mirror):
-    path = mirror / "imdb" / "aclImdb_v1.tar.gz"
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as packed:
-        for name in (
-            "train/pos/0_9",
-            "train/neg/1_2",
-            "train/unsup/0_0",
-            "test/neg/0_1",
-        ):
-            data = f"{name}<br />two\nlines".encode()
-            member = tarfile.TarInfo(f"aclImdb/{name}.txt")
-            member.size = len(data)
-            packed.addfile(member, io.BytesIO(data))
+    names = ("train/pos/0_9", "train/neg/1_2", "train/unsup/0_0", "test/neg/0_1")
+    files = {f"aclImdb/{name}.txt": f"{name}<br />two\nlines" for name in names}
+    zipped(mirror / "imdb" / "aclImdb_v1.tar.gz", files)
     corpus = flairnb.datasets.IMDB(sample_missing_splits=False)
     assert values(corpus.train, "sentiment") == ["POSITIVE", "NEGATIVE"]
     assert [s.text for s in corpus.test] == ["test/neg/0_1<br />two lines"]

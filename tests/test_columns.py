@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SHARED, real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
@@ -22,13 +22,8 @@ from flairnb.datasets.columns import (
     split_of,
 )
 
-SHARED = Path(__file__).parents[2] / "shared" / "corpora"
+pytestmark = pytest.mark.usefixtures("own_cache")
 steady = settings(derandomize=True, deadline=None, max_examples=150)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
 
 
 def described(sentence):
@@ -176,7 +171,7 @@ def test_conllu_reads_like_a_naive_parser(
     assert found == naive_conllu(text, split)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared/corpora beside the checkout")
+@real
 @pytest.mark.parametrize("split", [True, False])
 def test_conllu_reads_a_real_treebank_like_a_naive_parser(split):
     path = SHARED / "ud_english" / "en_ewt-ud-dev.conllu"
@@ -187,7 +182,7 @@ def test_conllu_reads_a_real_treebank_like_a_naive_parser(split):
         assert described(table.sentence(row)) == wanted
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared/corpora beside the checkout")
+@real
 def test_real_sentences_have_the_text_that_the_treebank_states():
     table = read_conllu([SHARED / "ud_english" / "en_ewt-ud-dev.conllu"])
     stated = [table.sentence(row).get_metadata("text") for row in range(len(table))]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from itertools import groupby
-from pathlib import Path
 
 import pytest
+from conftest import SHARED, real
 
 from flairnb.datasets import (
     CONLL_03,
@@ -17,43 +16,9 @@ from flairnb.datasets import (
     WNUT_17,
     ColumnCorpus,
 )
-from flairnb.foundation import sha256_of
 
-SHARED = Path(__file__).parents[2] / "shared" / "corpora"
-real = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no shared/corpora beside the checkout"
-)
 CONLL_FILES = {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
-STAND_IN = "corpora/ud_german/de_gsd-ud-train.conllu"
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    monkeypatch.setenv("FLAIRNB_OFFLINE", "1")
-    monkeypatch.delenv("FLAIRNB_MIRRORS", raising=False)
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    "A folder with the real files, and UD German-PUD in the place of GSD's train file"
-    folder = tmp_path / "mirror"
-    (folder / "corpora" / "ud_german").mkdir(parents=True)
-    for name in ("ud_english", "wnut_17"):
-        (folder / "corpora" / name).symlink_to(SHARED / name)
-    german = SHARED / "ud_german"
-    for name in ("de_gsd-ud-dev.conllu", "de_gsd-ud-test.conllu"):
-        (folder / "corpora" / "ud_german" / name).symlink_to(german / name)
-    pud = german / "de_pud-ud-test.conllu"
-    (folder / STAND_IN).symlink_to(pud)
-    entry = {
-        "size": pud.stat().st_size,
-        "sha256": sha256_of(pud),
-        "note": "UD German-PUD",
-    }
-    (folder / "manifest.json").write_text(json.dumps({STAND_IN: entry}))
-    monkeypatch.setenv("FLAIRNB_MIRRORS", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def counts(corpus):
@@ -63,7 +28,7 @@ def counts(corpus):
 
 
 @real
-def test_ud_english(mirror):
+def test_ud_english(real_mirror):
     corpus = UD_ENGLISH()
     assert counts(corpus) == [(12544, 204577), (2001, 25147), (2077, 25094)]
     assert len(corpus.make_label_dictionary("upos")) == 17
@@ -74,7 +39,7 @@ def test_ud_english(mirror):
 
 
 @real
-def test_ud_english_downsampled_as_in_the_tutorial(mirror):
+def test_ud_english_downsampled_as_in_the_tutorial(real_mirror):
     assert (
         str(UD_ENGLISH().downsample(0.1))
         == "Corpus: 1254 train + 200 dev + 208 test sentences"
@@ -82,14 +47,14 @@ def test_ud_english_downsampled_as_in_the_tutorial(mirror):
 
 
 @real
-def test_ud_german_with_its_stand_in(mirror):
+def test_ud_german_with_its_stand_in(real_mirror):
     corpus = UD_GERMAN()
     assert counts(corpus) == [(1000, 21332), (799, 12480), (977, 16499)]
     assert len(corpus.make_label_dictionary("upos", add_dev_test=True)) == 17
 
 
 @real
-def test_wnut_17(mirror):
+def test_wnut_17(real_mirror):
     corpus = WNUT_17()
     assert counts(corpus) == [(3394, 62730), (1009, 15733), (1287, 23394)]
     found = {
@@ -183,8 +148,8 @@ def check_conll_03(corpus, shares):
 
 
 @real
-def test_conll_03_from_a_mirror(mirror):
-    shares = write_conll_03(mirror / "corpora" / "conll_03")
+def test_conll_03_from_a_mirror(real_mirror):
+    shares = write_conll_03(real_mirror / "conll_03")
     corpus = CONLL_03()
     check_conll_03(corpus, shares)
     assert sum(map(len, corpus.splits().values())) == 1696
@@ -211,8 +176,8 @@ def test_conll_03_where_flair_keeps_it_and_under_other_names(tmp_path, names):
 
 
 @real
-def test_conll_03_of_the_user_goes_before_the_mirror(mirror, tmp_path):
-    write_conll_03(mirror / "corpora" / "conll_03", sentences=3)
+def test_conll_03_of_the_user_goes_before_the_mirror(real_mirror, tmp_path):
+    write_conll_03(real_mirror / "conll_03", sentences=3)
     write_conll_03(tmp_path / "mine" / "conll_03", sentences=5)
     sizes = [
         [*map(len, c.splits().values())]
@@ -276,16 +241,14 @@ def test_without_its_files_conll_03_says_which_and_where(tmp_path):
 
 
 @real
-def test_a_wrong_file_in_a_mirror_is_not_read(mirror):
-    (mirror / "corpora" / "wnut_17").unlink()
-    (mirror / "corpora" / "wnut_17").mkdir()
+def test_a_wrong_file_in_a_mirror_is_not_read(real_mirror):
+    (real_mirror / "wnut_17").unlink()
+    (real_mirror / "wnut_17").mkdir()
     for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
-        (mirror / "corpora" / "wnut_17" / name).write_text("a\tO\n")
+        (real_mirror / "wnut_17" / name).write_text("a\tO\n")
     with pytest.raises(FileNotFoundError, match="expected 493,781"):
         WNUT_17()
-    assert (
-        len(WNUT_17(base_path=mirror / "corpora").train) == 1
-    )  # unless the user says so
+    assert len(WNUT_17(base_path=real_mirror).train) == 1  # unless the user says so
 
 
 def test_without_files_the_error_says_what_is_missing():
@@ -302,7 +265,7 @@ def test_without_files_the_error_says_what_is_missing():
 
 
 @real
-def test_another_revision_is_another_file(mirror):
+def test_another_revision_is_another_file(real_mirror):
     with pytest.raises(FileNotFoundError, match=r"ud_english@r2\.15/en_ewt-ud-train"):
         UD_ENGLISH(revision="r2.15")
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from flairnb.data import Sentence
 from flairnb.datasets import (
@@ -20,22 +15,10 @@ from flairnb.datasets import (
     write_jsonl,
 )
 from flairnb.datasets.columns import DataError, read_columns
-from flairnb.datasets.texts import TextFormat, json_records, read_texts
 
-slow = bool(os.environ.get("FLAIRNB_SLOW_TESTS"))
-many = settings(max_examples=100_000 if slow else 60, deadline=None)
+pytestmark = pytest.mark.usefixtures("own_cache")
 whole = {"sample_missing_splits": False}
 TABS = {"column_delimiter": "\t", "comment_symbol": "# "}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
-    return tmp_path_factory.mktemp("scratch")
 
 
 def write(path, text):
@@ -210,39 +193,6 @@ def test_damaged_records_raise_or_are_counted(tmp_path, line):
     assert corpus.losses == {"train": {"skipped records": 1}}
 
 
-def test_mutated_json_is_read_or_refused(scratch):
-    seed = b'{"text": "a b", "spans": [{"start": 0, "end": 1, "label": "X"}]}\n'
-    seed += b'{"data": "c", "label": "Y"}\n'
-    pieces = [
-        b"",
-        b"\n",
-        b'"',
-        b",",
-        b"[",
-        b"}",
-        b"9",
-        b"-1",
-        b"null",
-        b"\xff",
-        b"\\ud800",
-    ]
-    chance, path = random.Random(5), scratch / "mutated.jsonl"
-    for _ in range(100_000 if slow else 250):
-        data = bytearray(seed)
-        for _ in range(chance.randint(1, 3)):
-            place, width = chance.randrange(len(data)), chance.choice((0, 1, 1, 9))
-            data[place : place + width] = chance.choice(pieces)
-        path.write_bytes(data)
-        lenient = read_texts([path], TextFormat(on_error="skip"), json_records)
-        lost = sum(int(counts.sum()) for counts in lenient.losses.values())
-        try:
-            strict = read_texts([path], TextFormat(), json_records)
-        except DataError as error:
-            assert lost and "line" in str(error)
-        else:
-            assert len(strict) == sum(bool(line.strip()) for line in data.split(b"\n"))
-
-
 # Rows
 
 
@@ -383,59 +333,6 @@ def test_wrong_annotations_are_told(tmp_path, note):
 # Writing and reading again
 
 
-letters = st.text("ab\u00e9\u65e5 .'\t\n\"", min_size=1, max_size=12)
-names = st.text("AB -\t\u00e9", min_size=1, max_size=4)
-sure = st.sampled_from([1.0, 0.5, 0.123456])
-
-
-@st.composite
-def annotated(draw):
-    sentence = Sentence(draw(letters))
-    for _ in range(draw(st.integers(0, 3)) if len(sentence) else 0):
-        start = draw(st.integers(0, len(sentence) - 1))
-        stop = draw(st.integers(start + 1, len(sentence)))
-        layer = draw(st.sampled_from(["ner", "np"]))
-        sentence[start:stop].set_label(layer, draw(names), draw(sure))
-    for name in draw(st.lists(names, max_size=2, unique=True)):
-        sentence.add_label("ner", name, draw(sure))
-    if draw(st.booleans()):
-        sentence.add_metadata(
-            "note", draw(st.recursive(names | st.integers(), st.lists))
-        )
-    sentence.start_of_document = draw(st.booleans())
-    return sentence
-
-
-def told(sentence, layer):
-    "All that is said of a sentence, label by label"
-    marks = [
-        (x.data_point._bounds, x.value, x.score) for x in sentence.get_labels(layer)
-    ]
-    about = (
-        sentence.text,
-        sentence.words,
-        sentence._metadata,
-        sentence.start_of_document,
-    )
-    return sorted(marks), about
-
-
-@many
-@given(st.lists(annotated(), max_size=4), st.booleans())
-def test_json_comes_back_as_it_was(scratch, sentences, tokens):
-    path, again = scratch / "out.jsonl", scratch / "again.jsonl"
-    write_jsonl(sentences, path, ["ner", "np"], tokens)
-    table = read_texts([path], TextFormat(), json_records)
-    back = [table.sentence(row) for row in range(len(table))]
-    for layer in ("ner", "np"):
-        assert [told(s, layer) for s in back] == [told(s, layer) for s in sentences]
-    write_jsonl(back, again, ["ner", "np"], tokens)
-    read = read_texts([again], TextFormat(), json_records)
-    assert [told(read.sentence(n), "ner") for n in range(len(read))] == [
-        told(s, "ner") for s in sentences
-    ]
-
-
 def test_json_holds_no_labels_of_words(tmp_path):
     sentence = Sentence("a b")
     sentence[0].add_label("upos", "X")
@@ -444,51 +341,6 @@ def test_json_holds_no_labels_of_words(tmp_path):
     ):
         write_jsonl([sentence], tmp_path / "out.jsonl", "upos")
     assert not (tmp_path / "out.jsonl").exists()
-
-
-@st.composite
-def columned(draw):
-    word = st.text("ab\u00e9#-", min_size=1, max_size=4)
-    words = draw(st.lists(word, min_size=1, max_size=5))
-    text, starts = words[0], [0]
-    for one in words[1:]:
-        text += " " * draw(st.integers(0, 1))
-        starts.append(len(text))
-        text += one
-    sentence = Sentence.of(text, words, starts)
-    for token in sentence:
-        if draw(st.booleans()):
-            token.add_label(
-                "upos", draw(st.sampled_from(["N", "V x", "ADJ"])), draw(sure)
-            )
-    cuts = sorted(
-        {0, len(words), *draw(st.lists(st.integers(0, len(words)), max_size=3))}
-    )
-    for start, stop in itertools.pairwise(cuts):
-        if draw(st.booleans()):
-            sentence[start:stop].add_label(
-                "ner", draw(st.sampled_from(["PER", "L O-C"]))
-            )
-    if draw(st.booleans()):
-        sentence.add_metadata("id", draw(st.sampled_from(["7", "a = b", "x y"])))
-    return sentence
-
-
-@many
-@given(st.lists(columned(), min_size=1, max_size=4), st.booleans())
-def test_columns_come_back_as_they_were(scratch, sentences, scores):
-    path, again = scratch / "out.txt", scratch / "again.txt"
-    form = write_columns(sentences, path, ["upos", "ner"], scores)
-    table = read_columns([path], form, **TABS)
-    back = [table.sentence(row) for row in range(len(table))]
-    for ours, theirs in zip(back, sentences, strict=True):
-        assert (ours.text, ours.words) == (theirs.text, theirs.words)
-        assert spans(ours) == spans(theirs) and ours._metadata == theirs._metadata
-        tags = [[t.get_label("upos").value for t in s] for s in (ours, theirs)]
-        assert tags[0] == tags[1]
-    write_columns(back, again, ["upos", "ner"], scores)
-    lines = [p.read_text().splitlines() for p in (path, again)]
-    assert scores or lines[0] == lines[1]
 
 
 def test_documents_of_columns_come_back(tmp_path):

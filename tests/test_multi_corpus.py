@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 import pickle
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.data import Corpus, MultiCorpus, Sentence
 from flairnb.data.corpus import draw, join_all, table_of, tempered_sizes, unique_names
 from flairnb.datasets import UD_ENGLISH, UD_GERMAN
-from flairnb.foundation import sha256_of
-
-SHARED = Path(__file__).parents[2] / "shared" / "corpora"
-real = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no shared/corpora beside the checkout"
-)
 
 
 def tagged(text, layer, *labels):
@@ -210,20 +203,7 @@ def test_any_cut_of_any_parts_is_what_the_parts_give(sizes, random):
 
 
 @real
-def test_script_5_of_the_tutorial(tmp_path, monkeypatch):
-    mirror, german = tmp_path / "mirror", SHARED / "ud_german"
-    (mirror / "corpora" / "ud_german").mkdir(parents=True)
-    (mirror / "corpora" / "ud_english").symlink_to(SHARED / "ud_english")
-    stand_in = "corpora/ud_german/de_gsd-ud-train.conllu"
-    (mirror / stand_in).symlink_to(german / "de_pud-ud-test.conllu")
-    for name in ("de_gsd-ud-dev.conllu", "de_gsd-ud-test.conllu"):
-        (mirror / "corpora" / "ud_german" / name).symlink_to(german / name)
-    pud = mirror / stand_in
-    entry = {"size": pud.stat().st_size, "sha256": sha256_of(pud), "note": "PUD"}
-    (mirror / "manifest.json").write_text(json.dumps({stand_in: entry}))
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    monkeypatch.setenv("FLAIRNB_OFFLINE", "1")
-    monkeypatch.setenv("FLAIRNB_MIRRORS", str(mirror))
+def test_script_5_of_the_tutorial(real_mirror):
     corpus = MultiCorpus([UD_ENGLISH(), UD_GERMAN()]).downsample(0.1)
     assert [len(split) for split in corpus.splits().values()] == [1354, 280, 305]
     assert len(corpus.make_label_dictionary(label_type="upos")) == 17

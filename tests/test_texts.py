@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import random
 from collections import Counter
 from functools import partial
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from conftest import SHARED, real
 
 from flairnb.datasets import (
     ClassFilesCorpus,
@@ -23,31 +17,13 @@ from flairnb.datasets import (
 from flairnb.datasets.columns import DataError, read_columns
 from flairnb.datasets.texts import (
     TextFormat,
-    class_records,
-    csv_records,
-    fasttext_records,
     read_texts,
     trec_records,
 )
 from flairnb.tokenization import SpaceTokenizer
 
-SHARED = Path(__file__).parents[2] / "shared" / "corpora"
-real = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no shared/corpora beside the checkout"
-)
-slow = bool(os.environ.get("FLAIRNB_SLOW_TESTS"))
-many = settings(max_examples=100_000 if slow else 60, deadline=None)
+pytestmark = pytest.mark.usefixtures("own_cache")
 whole = {"sample_missing_splits": False}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
-    return tmp_path_factory.mktemp("scratch")
 
 
 def write(path, text, encoding="utf-8"):
@@ -140,30 +116,6 @@ def test_the_second_time_comes_from_the_index(tmp_path, monkeypatch):
         fasttext(path)  # other settings, another index
 
 
-word = st.text("ab\u00e9\u65e5.'_:\"\\#", min_size=1, max_size=6)
-
-
-@many
-@given(
-    st.lists(
-        st.tuples(st.lists(word, max_size=3), st.lists(word, min_size=1)), max_size=6
-    )
-)
-def test_any_lines_come_back(scratch, texts):
-    lines = (
-        " ".join([*(f"__label__{name}" for name in names), *words])
-        for names, words in texts
-    )
-    path = write(scratch / "any.txt", "\n".join(lines) + "\n")
-    form = TextFormat(tokenizer=SpaceTokenizer())
-    table = read_texts([path], form, fasttext_records)
-    assert len(table) == len(texts)
-    for row, (names, words) in enumerate(texts):
-        sentence = table.sentence(row)
-        assert sentence.words == words and sentence.text == " ".join(words)
-        assert labels(sentence) == list(dict.fromkeys(names))
-
-
 # CSV
 
 
@@ -194,25 +146,6 @@ def test_long_fields_are_read(tmp_path):
     text = "word " * 40_000
     path = write(tmp_path / "train.csv", f'"{text}",A\n')
     assert len(tabular(path).train[0]) == 40_000
-
-
-field = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
-
-
-@many
-@given(
-    st.lists(st.tuples(field.filter(str.strip), field.filter(str.strip)), max_size=5)
-)
-def test_any_table_comes_back(scratch, rows):
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    path = write(scratch / "any.csv", "\ufeff" + buffer.getvalue())
-    read = partial(csv_records, columns={0: "text", 1: "label"})
-    table = read_texts([path], TextFormat(), read)
-    found = [
-        (table.sentence(n).text, *labels(table.sentence(n))) for n in range(len(table))
-    ]
-    assert found == [(text, label.strip()) for text, label in rows]
 
 
 # Questions and files of a class
@@ -308,7 +241,7 @@ TORN = [
     ("wide", "a,b,c\n", "line 2: 3 fields, the first row has 2"),
     ("narrow", "a\n", "line 2: 1 fields, the first row has 2"),
     ("no text", " ,A\n", "line 2: a row without text"),
-    ("quote", 'x,"y"z\n', "line 2: lines 2 to 2 are no row"),
+    ("quote", 'x,"y"z\n', "line 2: no row of a table"),
     ("not text", "caf\udce9,A\n", "line 2: byte 3 of the line is not utf-8"),
 ]
 
@@ -359,62 +292,3 @@ def test_wrong_arguments_are_named(tmp_path):
 def test_an_empty_file_is_told(tmp_path, caplog):
     assert len(fasttext(write(tmp_path / "train.txt", "")).train) == 0
     assert "train.txt has no sentences" in caplog.text
-
-
-SEEDS = {
-    "fasttext": (
-        b"__label__A __label__B one two\n__label__C three\r\n" * 2,
-        fasttext_records,
-    ),
-    "csv": (
-        b'"a ""b""\n",A\nc,B\n' * 3,
-        partial(csv_records, columns={0: "text", 1: "label"}),
-    ),
-    "trec": (b"NUM:dist How far is it ?\nHUM:ind Who ?\n" * 2, trec_records),
-    "class": (b"one\ntwo three\n\nfour\n", None),
-}
-PIECES = [
-    b"",
-    b"\n",
-    b"\r",
-    b'"',
-    b",",
-    b"\0",
-    b"\xff",
-    b"\xef\xbb\xbf",
-    b" ",
-    b"\t",
-    b":",
-    b"__label__",
-    b"a",
-]
-
-
-def mutated(seed, chance):
-    "A copy of the bytes with a few places changed"
-    data = bytearray(seed)
-    for _ in range(chance.randint(0, 4)):
-        place, width = chance.randrange(len(data) + 1), chance.choice((0, 0, 1, 9))
-        data[place : place + width] = chance.choice(PIECES)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("kind", SEEDS)
-def test_a_mutated_file_is_read_or_refused(scratch, kind):
-    chance, path = random.Random(kind), scratch / f"mutated.{kind}"
-    records = SEEDS[kind][1] or partial(class_records, labels={path: "A"})
-    for _ in range(100_000 if slow else 250):
-        data = mutated(SEEDS[kind][0], chance)
-        path.write_bytes(data)
-        lenient = read_texts([path], TextFormat(on_error="skip"), records)
-        lost = sum(int(counts.sum()) for counts in lenient.losses.values())
-        try:
-            strict = read_texts([path], TextFormat(), records)
-        except DataError as error:
-            assert lost and str(path) in str(error) and "line" in str(error)
-            continue
-        assert not lost, data
-        assert strict.words.tolist() == lenient.words.tolist()
-        if kind != "csv":  # there, a record may have several lines
-            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-            assert len(strict) == sum(bool(line.strip()) for line in text.split("\n"))

@@ -4,13 +4,7 @@ from typing import Any
 
 from flairnb.datasets.catalogue import ALIASES, CATALOGUE, corpus_class
 
-from flairnb.datasets.catalogue import CONLL_03 as CONLL_03
 from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
-from flairnb.datasets.catalogue import TREC_6 as TREC_6
-from flairnb.datasets.catalogue import TREC_50 as TREC_50
-from flairnb.datasets.catalogue import UD_ENGLISH as UD_ENGLISH
-from flairnb.datasets.catalogue import UD_GERMAN as UD_GERMAN
-from flairnb.datasets.catalogue import WNUT_17 as WNUT_17
 from flairnb.datasets.columns import ColumnCorpus as ColumnCorpus
 from flairnb.datasets.columns import (
     UniversalDependenciesCorpus as UniversalDependenciesCorpus,

