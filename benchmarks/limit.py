@@ -18,7 +18,7 @@ from flairnb.embeddings import CharacterEmbeddings, FlairEmbeddings, StackedEmbe
 from flairnb.embeddings.base import store_vectors
 from flairnb.models import SequenceTagger
 from flairnb.models.language_model import LanguageModel
-from flairnb.trainers.trainer import train_step
+from flairnb.trainers.steps import train_step
 
 SIZE, DIMENSIONS = 32, 100
 PLAIN = partial(SGD, lr=0.1)

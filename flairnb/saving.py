@@ -23,8 +23,8 @@ from .foundation import atomic_write
 
 # %% auto #0
 __all__ = ['FORMAT', 'FORMAT_VERSION', 'OTHER_KINDS', 'WEIGHTS', 'CONFIG', 'fingerprint', 'library_versions', 'write_model_file',
-           'ModelFileError', 'check_kind', 'header_is_clean', 'ModelFile', 'read_model_file', 'write_model_folder',
-           'find_model_file']
+           'in_order', 'ModelFileError', 'check_kind', 'header_is_clean', 'ModelFile', 'read_model_file',
+           'write_model_folder', 'find_model_file']
 
 # %% ../nbs/10_saving.ipynb #fingerprint
 FORMAT = "flairnb"
@@ -69,8 +69,23 @@ def write_model_file(
     texts = [text, json.dumps(library_versions()), str(FORMAT_VERSION)]
     metadata = dict(zip(("config", "versions", "format_version"), texts, strict=True))
     metadata |= {"format": FORMAT, "sha256": fingerprint(plain, *texts)}
+    head, body = in_order(to_bytes(plain, metadata))
     with atomic_write(path) as file:
-        file.write(to_bytes(plain, metadata))
+        file.write(head)
+        file.write(body)
+
+
+def in_order(
+    data: bytes,  # A safetensors file
+) -> tuple[bytes, memoryview]:  # Its header, and its tensors
+    "Sort the metadata, whose order safetensors leaves to chance"
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    same = len(text) <= start - 8
+    head = data[:8] + text.ljust(start - 8) if same else data[:start]
+    return head, memoryview(data)[start:]
 
 # %% ../nbs/10_saving.ipynb #errors
 class ModelFileError(ValueError):

@@ -34,7 +34,7 @@ from flairnb.trainers.schedules import (
     is_better,
     step_schedule,
 )
-from flairnb.trainers.trainer import Settings, build_optimizer, train_step
+from flairnb.trainers.steps import Settings, build_optimizer, train_step
 
 
 def optimizer_at(*rates, kind=SGD):

@@ -43,7 +43,7 @@ from flairnb.foundation import set_seed
 from flairnb.models import SequenceTagger
 from flairnb.models.language_model import LanguageModel
 from flairnb.trainers import ModelTrainer
-from flairnb.trainers.trainer import train_step
+from flairnb.trainers.steps import train_step
 
 TEXTS = ["Ada met Bob", "he saw Cid and Dora", "she met them", "Emma ran", "we saw it"]
 

@@ -37,7 +37,7 @@ from flairnb.models import Model, SequenceTagger, TextClassifier
 from flairnb.models.model import ModelFileError
 from flairnb.models.text_classifier import best_threshold
 from flairnb.trainers import ModelTrainer
-from flairnb.trainers.trainer import train_step
+from flairnb.trainers.steps import train_step
 
 TREC = Path(__file__).parents[2] / "shared" / "corpora" / "trec_6"
 WORDS = "who what where soup music Bath Emma is was the a 7 ?".split()

@@ -33,7 +33,7 @@ from flairnb.embeddings import (
 from flairnb.models import Model, SequenceTagger, TextClassifier, TextPairClassifier
 from flairnb.models.model import ModelFileError
 from flairnb.trainers import ModelTrainer
-from flairnb.trainers.trainer import train_step
+from flairnb.trainers.steps import train_step
 
 WORDS = "who when is was Ada Bath Monday now ?".split()
 LABELS = ["yes", "no"]

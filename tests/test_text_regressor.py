@@ -24,7 +24,7 @@ from flairnb.models import Model, TextClassifier, TextRegressor
 from flairnb.models.model import ModelFileError
 from flairnb.models.text_regressor import ranks, regression_scores
 from flairnb.trainers import ModelTrainer
-from flairnb.trainers.trainer import train_step
+from flairnb.trainers.steps import train_step
 
 WORDS = "good bad soup fine cold a the".split()
 

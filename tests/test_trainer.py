@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from flairnb.data.corpus import Corpus
+from flairnb.data.corpus import Corpus, MultiCorpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
 from flairnb.embeddings import OneHotEmbeddings
@@ -407,6 +407,31 @@ def test_without_dev(tmp_path, dev):
 @pytest.mark.parametrize("test", [None, []])
 def test_without_test(tmp_path, test):
     assert train(tmp_path, corpus_of(test=test), max_epochs=1)["test_score"] == 0.0
+
+
+def test_the_parts_of_a_multi_corpus_are_scored(tmp_path):
+    easy, hard = corpus_of(), corpus_of(test=TEXTS)
+    for token in hard.test[0]:
+        token.set_label("upos", "WORD")  # which no model can get right
+    both = MultiCorpus([easy, hard])
+    chosen = {"max_epochs": 20, "learning_rate": 0.5}
+    found = train(tmp_path, both, tagger_for(both), **chosen)
+    assert list(found["parts"]) == ["letters", "letters_2"]
+    model = Model.load(tmp_path / "best-model.pt")
+    rows = table(tmp_path / "test_parts.tsv")
+    for row, corpus in zip(rows, (easy, hard), strict=True):
+        result = model.evaluate(corpus.test)
+        scores = found["parts"][row["PART"]]
+        assert scores["SCORE"] == float(row["SCORE"]) == result.main_score
+        assert float(row["LOSS"]) == pytest.approx(result.loss, rel=1e-5)
+        assert int(row["SENTENCES"]) == len(corpus.test)
+    assert found["parts"]["letters"]["SCORE"] > found["parts"]["letters_2"]["SCORE"]
+    assert "letters_2: score" in (tmp_path / "training.log").read_text()
+
+
+def test_one_corpus_has_no_parts(tmp_path):
+    assert train(tmp_path, max_epochs=1)["parts"] == {}
+    assert not (tmp_path / "test_parts.tsv").exists()
 
 
 def test_two_runs_of_one_trainer(tmp_path):

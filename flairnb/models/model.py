@@ -40,7 +40,7 @@ from flairnb.saving import (
 
 # %% auto #0
 __all__ = ['MODEL_CLASSES', 'Kind', 'Scored', 'WorkList', 'work_list', 'write_layer', 'Counts', 'Evaluation',
-           'labels_with_unseen', 'Model', 'load_model', 'GoldMemory', 'Head']
+           'labels_with_unseen', 'Model', 'build_model', 'load_model', 'GoldMemory', 'Head']
 
 # %% ../../nbs/21_model.ipynb #work-list
 @dataclass
@@ -248,13 +248,16 @@ class Model(nn.Module, ABC):
             print(f"{name}: {value}")
 
 # %% ../../nbs/21_model.ipynb #load-model
-def load_model(
+def build_model(
     kind: type[Kind],  # Which class to expect: `Model` takes any
-    path: Path,  # A model file
-) -> Kind:  # The model, ready to predict
-    "Read a model file; raises `ModelFileError` if it holds another kind of model"
-    stored = read_model_file(path)
-    name = stored.config.get("class", "")
+    description: dict[str, Any],  # `class` and `model`, the class's settings
+    path: Path,  # Where they stand, for messages
+) -> Kind:  # The model, its weights not yet loaded
+    "Make a model again; raises `ModelFileError` if it is of another kind"
+    name = description.get("class", "")
+    if name == "Checkpoint":
+        hint = "go on with it by ModelTrainer.load_checkpoint(file, corpus)"
+        raise ModelFileError(f"{path} holds a checkpoint of a run, not a model: {hint}")
     if name not in MODEL_CLASSES:
         message = f"{path}: model class {unknown_item(name, list(MODEL_CLASSES))}"
         raise ModelFileError(f"{message} Import the module that defines it first.")
@@ -264,10 +267,19 @@ def load_model(
         raise ModelFileError(f"{message}: load it with {name}.load or Model.load")
     try:
         with torch.random.fork_rng(devices=[]):  # loading draws no random numbers
-            model = made_as.from_config(stored.config["model"])
+            return made_as.from_config(description["model"])
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path}: its settings make no {name} here ({error})"
         raise ModelFileError(message) from error
+
+
+def load_model(
+    kind: type[Kind],  # Which class to expect: `Model` takes any
+    path: Path,  # A model file
+) -> Kind:  # The model, ready to predict
+    "Read a model file; raises `ModelFileError` if it holds another kind of model"
+    stored = read_model_file(path)
+    model = build_model(kind, stored.config, path)
     device = model.device
     try:
         model.load_state_dict(stored.tensors, strict=True, assign=True)

@@ -5,20 +5,37 @@
 # %% ../../nbs/25_checkpoints.ipynb #imports
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import random
+import re
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from flairnb.data.corpus import (
+    SentenceDataset,
+    SentenceTable,
+    mark_places,
+    row_places,
+)
+from ..embeddings.base import free_disk
 from ..foundation import current_seed, set_seed
 from ..saving import ModelFileError, read_model_file, write_model_file
 
 # %% auto #0
-__all__ = ['CHECKPOINT', 'pack_state', 'unpack_state', 'random_states', 'restore_random_states', 'write_checkpoint',
-           'read_checkpoint']
+__all__ = ['CHECKPOINT', 'TOGETHER', 'LOCK', 'FULL', 'pack_state', 'unpack_state', 'random_states', 'restore_random_states',
+           'write_checkpoint', 'read_checkpoint', 'training_state', 'restore_training_state', 'string_sums',
+           'columns_read', 'data_fingerprint', 'merged_arguments', 'locked', 'sweep', 'largest_file', 'check_room',
+           'size_told']
 
 # %% ../../nbs/25_checkpoints.ipynb #pack
 def pack_state(
@@ -99,21 +116,239 @@ CHECKPOINT = "Checkpoint"
 def write_checkpoint(
     path: str | Path,  # Where the file shall stand
     state: dict[str, Any],  # Everything that is needed to go on
+    trainer: str = "",  # Whose it is
 ) -> None:
     "Write a state to a file; raises `TypeError` if it cannot be kept"
     tensors: dict[str, Tensor] = {}
-    packed = pack_state(state, tensors)
-    write_model_file(path, tensors, {"class": CHECKPOINT, "state": packed})
+    config = {"class": CHECKPOINT, "trainer": trainer}
+    config["state"] = pack_state(state, tensors)
+    write_model_file(path, tensors, config)
 
 
 def read_checkpoint(
     path: str | Path,  # A file that `write_checkpoint` wrote
+    trainer: str = "",  # Whose it has to be, if that matters
 ) -> dict[str, Any]:  # The state
     "Read a state; raises `ModelFileError` if the file is damaged or something else"
     stored = read_model_file(path)
-    kind = stored.config.get("class")
+    kind, owner = stored.config.get("class"), stored.config.get("trainer", "")
     if kind != CHECKPOINT:
-        raise ModelFileError(
-            f"{path} holds a {kind}, not a checkpoint: load it as a model"
-        )
+        message = f"{path} holds a {kind}, not a checkpoint"
+        raise ModelFileError(f"{message}: load it as a model")
+    if trainer and owner != trainer:
+        message = f"{path} is a checkpoint of {owner or 'another trainer'}, not of"
+        raise ModelFileError(f"{message} {trainer}")
     return unpack_state(stored.config["state"], stored.tensors)
+
+# %% ../../nbs/25_checkpoints.ipynb #training-state
+def training_state(
+    model: nn.Module,  # What is trained
+    optimizer: Optimizer,  # What trains it
+) -> dict[str, Any]:  # For `write_checkpoint`
+    "Weights, optimizer and random generators, as they are now"
+    return {
+        "weights": dict(model.state_dict()),
+        "optimizer_class": type(optimizer).__name__,
+        "optimizer": optimizer.state_dict(),
+        "random": random_states(),
+    }
+
+
+def restore_training_state(
+    state: Mapping[str, Any],  # From `training_state`
+    model: nn.Module,  # Takes the weights
+    optimizer: Optimizer,  # Of the same class
+) -> None:
+    "Go on from where `state` was taken; raises `ValueError` for another optimizer"
+    kept, ours = state["optimizer_class"], type(optimizer).__name__
+    if kept != ours:
+        raise ValueError(f"the run was made with {kept}, not {ours}: give optimizer=")
+    model.load_state_dict(state["weights"])
+    optimizer.load_state_dict(state["optimizer"])
+    restore_random_states(state["random"])
+
+# %% ../../nbs/25_checkpoints.ipynb #fingerprint
+TOGETHER = 1 << 16  # sentences whose columns are looked at together
+
+
+def string_sums(
+    strings: Sequence[str],  # Any
+) -> np.ndarray:  # A number for each, (strings,) uint64
+    "Numbers that hang on the letters alone"
+    texts = (string.encode("utf-8", "surrogatepass") for string in strings)
+    sums = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
+    return np.frombuffer(sums, dtype="<u8")
+
+
+def columns_read(
+    table: SentenceTable,  # Sentences
+    rows: np.ndarray,  # Some of them
+    sums: np.ndarray,  # See `string_sums`, of the table's strings
+    layers: Iterable[str],  # Label layers that count
+) -> Iterator[np.ndarray]:  # One column after the other
+    "What a model reads of some sentences"
+    places = row_places(table, rows)
+    yield table.offsets[rows + 1] - table.offsets[rows]
+    yield sums[table.words[places]]
+    yield table.gaps[places]
+    for layer in layers:
+        if layer in table.token_layers:
+            yield sums[table.token_layers[layer][places]]
+        if layer in table.mark_layers:
+            marks = table.mark_layers[layer]
+            chosen, counts = mark_places(marks, rows)
+            yield counts
+            yield from (marks.start[chosen], marks.stop[chosen])
+            yield sums[marks.label[chosen]]
+
+
+def data_fingerprint(
+    splits: Mapping[str, SentenceDataset],  # Sentences, by name of the split
+    layers: Iterable[str],  # Label layers that count
+) -> str:  # 64 hexadecimal digits
+    "The sha256 sum of what a model reads"
+    digest, layers = hashlib.sha256(), sorted(layers)
+    known: dict[int, np.ndarray] = {}
+    for name, split in splits.items():
+        table, rows = split.table, split.rows
+        if id(table.strings) not in known:
+            known[id(table.strings)] = string_sums(table.strings.strings)
+        digest.update(f"{name} {len(rows)} {layers} ".encode())
+        borders = [x for x in (table.breaks, table.files) if x is not None]
+        for start in range(0, len(rows), TOGETHER):
+            some = rows[start : start + TOGETHER]
+            read = columns_read(table, some, known[id(table.strings)], layers)
+            for column in (*borders, *read):
+                kind = "<u8" if column.dtype == np.uint64 else "<i8"
+                digest.update(np.ascontiguousarray(column, dtype=kind).data)
+            borders = []
+    return digest.hexdigest()
+
+# %% ../../nbs/25_checkpoints.ipynb #merged-arguments
+def merged_arguments(
+    kept: Mapping[str, Any],  # From the checkpoint
+    given: Mapping[str, Any],  # What this call has, said or by default
+    said: Collection[str],  # Names of what was said
+    override: Collection[str],  # Names of what may differ
+    free: Collection[str] = (),  # Names of what makes no difference
+) -> dict[str, Any]:  # What holds now
+    "What was said, and else what was kept; raises `ValueError` on a contradiction"
+    merged, differences = dict(kept), []
+    for name in said:
+        same = kept.get(name) == given[name] or name in free
+        if not same and name not in override:
+            both = f"{kept.get(name)!r} in the checkpoint, {given[name]!r} now"
+            differences.append(f"{name} is {both}")
+        merged[name] = given[name]
+    if differences:
+        names = ", ".join(repr(line.split(" ")[0]) for line in differences)
+        message = f"this is another run: {'; '.join(differences)}. Leave them out"
+        raise ValueError(f"{message} to go on as before, or say override=[{names}]")
+    return merged
+
+# %% ../../nbs/25_checkpoints.ipynb #lock
+LOCK = ".training.lock"
+
+
+def _hold(handle: int) -> bool:
+    "Lock an open file; tells whether nobody else has"
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(handle, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # a file system that knows no locks keeps nobody out
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+@contextmanager
+def locked(
+    folder: str | Path,  # Of a run
+) -> Iterator[None]:
+    "Keep other runs out; raises `RuntimeError` if one is in there"
+    path, held = Path(folder) / LOCK, False
+    while not held:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _hold(handle):
+            owner = os.read(handle, 20).decode("ascii", "replace").strip() or "unknown"
+            os.close(handle)
+            message = f"process {owner} is training in {folder} just now"
+            raise RuntimeError(f"{message}: take another folder, or wait for its end")
+        try:  # a lock on a file that its owner has just thrown away is none
+            held = os.path.samestat(os.fstat(handle), os.stat(path))
+        except FileNotFoundError:
+            held = False
+        if not held:
+            os.close(handle)
+    try:
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def sweep(
+    folder: str | Path,  # Of a run, which is locked
+) -> list[str]:  # Names of what was thrown away
+    "Throw away what killed runs left half written"
+    half = re.compile(r"\..+\.tmp-\d+-\d+")
+    found = [path for path in Path(folder).iterdir() if half.fullmatch(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [path.name for path in found]
+
+# %% ../../nbs/25_checkpoints.ipynb #room
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def largest_file() -> float:
+    "Bytes that a file may have, as far as the system limits this process"
+    if sys.platform == "win32":
+        return float("inf")
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
+def check_room(
+    folder: str | Path,  # Where files will be written
+    sizes: Mapping[str, int],  # Their bytes, by name
+) -> None:
+    "Raise `OSError` if files will not fit, those that they replace counted as room"
+    folder, most = Path(folder), max(sizes.values(), default=0)
+    there = [folder / name for name in sizes if (folder / name).is_file()]
+    room = free_disk(folder) + sum(path.stat().st_size for path in there)
+    needed = sum(sizes.values()) + most  # the old file stays until the new one is whole
+    if needed > room:
+        message = f"{folder} needs {needed:,} bytes for {', '.join(sizes)}"
+        raise OSError(errno.ENOSPC, f"{message}, {room:,} are there")
+    if most > largest_file():
+        message = f"this process may write files of {int(largest_file()):,} bytes"
+        raise OSError(errno.EFBIG, f"{message}, {folder} needs one of {most:,}")
+
+
+@contextmanager
+def size_told(
+    path: str | Path,  # What is written
+    size: int,  # Its bytes, about
+) -> Iterator[None]:
+    "Say in the error how much room was needed, if the disk is full"
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = free_disk(Path(path).parent)
+        message = f"{path} needs about {size:,} bytes, {free:,} are free"
+        kept = "; the file that stood there is kept" if Path(path).exists() else ""
+        raise OSError(error.errno, f"{message} ({error.strerror}){kept}") from error

@@ -5,21 +5,25 @@
 # %% ../../nbs/26_history.ipynb #imports
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..batches import Batch
 from ..evaluation import Result
 from ..foundation import atomic_write, logger
 
 # %% auto #0
-__all__ = ['result_columns', 'History', 'RunLog', 'time_stamp', 'progress', 'WeightWriter']
+__all__ = ['EVENTS', 'result_columns', 'History', 'RunLog', 'cut_back', 'time_stamp', 'progress', 'WeightWriter',
+           'TrainingInterrupt', 'Moment', 'BatchMoment', 'EvaluationMoment', 'Plugin', 'Listeners']
 
 # %% ../../nbs/26_history.ipynb #result-columns
 def result_columns(
@@ -44,9 +48,21 @@ class History:
     def add(self, row: Mapping[str, Any]) -> None:
         "Take in an epoch, and write the file"
         self.rows.append(dict(row))
+        self.write()
+
+    def write(self) -> None:
+        "Write all rows, if there is a file for them"
         if self.path is not None:
             with atomic_write(self.path, "w") as file:
                 file.write(self.as_text())
+
+    def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        "Go on behind these rows, and write the file"
+        self.rows = [dict(row) for row in rows]
+        if self.rows:
+            self.write()
+        elif self.path is not None:
+            self.path.unlink(missing_ok=True)
 
     def column(self, name: str) -> list[Any]:
         "The values of one column, of the epochs that have it"
@@ -67,11 +83,21 @@ class RunLog:
     def __init__(
         self,
         path: str | Path | None = None,  # Where the log stands, `None` for nowhere
+        position: int = 0,  # Go on behind so many bytes of the file that is there
     ) -> None:
-        self._file = None
+        self._file: Any = None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
+            cut_back(path, position)
+            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+
+    @property
+    def position(self) -> int:
+        "Bytes that are written"
+        if self._file is None:
+            return 0
+        self._file.flush()
+        return int(os.fstat(self._file.fileno()).st_size)
 
     def say(self, message: str, warn: bool = False) -> None:
         "Tell the user, and write it down"
@@ -92,6 +118,15 @@ class RunLog:
             self._file = None
 
 
+def cut_back(
+    path: str | Path,  # A file of text that only grows; made if it is missing
+    position: int,  # How many of its bytes stay
+) -> None:
+    "Forget what was written after some moment"
+    with open(path, "ab") as file:
+        file.truncate(min(position, file.tell()))
+
+
 def time_stamp(
     now: float,  # Seconds since 1970
 ) -> str:  # Such as `2026-11-23 10:45:55,916`
@@ -104,10 +139,19 @@ def time_stamp(
 def progress(
     items: Sequence[Any],  # What is worked through
     title: str,  # What to call it
-) -> tqdm:  # The same items, with a bar where somebody watches
+    done: int = 0,  # How many of them were worked through before
+) -> tqdm:  # The other items, with a bar where somebody watches
     "Show how far a loop is"
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(items, desc=title, unit="batch", leave=False, disable=not watched)
+    return tqdm(
+        items[done:],
+        desc=title,
+        unit="batch",
+        leave=False,
+        disable=not watched,
+        initial=done,
+        total=len(items),
+    )
 
 # %% ../../nbs/26_history.ipynb #weight-writer
 class WeightWriter:
@@ -117,23 +161,171 @@ class WeightWriter:
         self,
         path: str | Path,  # Where the file shall stand
         seed: int = 0,  # Seed of the draw
+        position: int = 0,  # Go on behind so many bytes of the file that is there
     ) -> None:
-        self.path = Path(path)
+        self.path, self.seed = Path(path), seed
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("")
-        self._random = np.random.default_rng(seed)
+        cut_back(self.path, position)
         self._places: dict[str, list[int]] = {}
+
+    @property
+    def position(self) -> int:
+        "Bytes that are written"
+        return self.path.stat().st_size
+
+    def _followed(self, name: str, size: int) -> list[int]:
+        "Places in a tensor, drawn from seed, name and size alone"
+        if name not in self._places:
+            start = np.random.default_rng([self.seed, *name.encode()])
+            drawn = start.choice(size, size=min(10, size), replace=False)
+            self._places[name] = drawn.tolist()
+        return self._places[name]
 
     def write(self, iteration: int, model: nn.Module) -> None:
         "Append the values of all followed weights"
         lines = []
         for name, tensor in model.named_parameters():
             flat = tensor.detach().reshape(-1)
-            if name not in self._places:
-                count = min(10, len(flat))
-                drawn = self._random.choice(len(flat), size=count, replace=False)
-                self._places[name] = drawn.tolist()
-            values = flat[self._places[name]].tolist()
+            values = flat[self._followed(name, len(flat))].tolist()
             lines += [f"{iteration}\t{name}\t{i}\t{v}\n" for i, v in enumerate(values)]
         with open(self.path, "a", encoding="utf-8") as file:
             file.writelines(lines)
+
+# %% ../../nbs/26_history.ipynb #moments
+class TrainingInterrupt(Exception):  # noqa: N818, the name is Flair's
+    "Ends a run in order: the model is saved, the best one is tested"
+
+
+@dataclass(frozen=True)
+class Moment:
+    "When something happens in a run"
+
+    run: Any  # What is going on
+    epoch: int  # Which one, counted from 1
+
+
+@dataclass(frozen=True)
+class BatchMoment(Moment):
+    "A batch that is about to be read, or was"
+
+    batch: Batch  # Its sentences
+    batch_no: int  # Which one of the epoch, counted from 1
+    total_number_of_batches: int  # Of an epoch
+    loss: Tensor | None = None  # Summed over its points, on the model's device
+    points: int = 0  # Tokens or sentences that were learned from
+
+
+@dataclass(frozen=True)
+class EvaluationMoment(Moment):
+    "An epoch that was measured"
+
+    row: dict[str, Any]  # Of the history
+    results: dict[str, Result]  # By split
+    current_model_is_best: bool  # Whether it is the best model so far
+
+# %% ../../nbs/26_history.ipynb #plugin
+class Plugin:
+    "Hears of a run; a subclass overrides what it wants to hear of"
+
+    def after_setup(self, moment: Moment) -> None:
+        "Everything is ready, nothing was trained yet, or not since the run was resumed"
+
+    def before_training_epoch(self, moment: Moment) -> None:
+        "An epoch begins, or goes on after the run was resumed"
+
+    def before_training_batch(self, moment: BatchMoment) -> None:
+        "A batch is about to be read"
+
+    def before_training_optimizer_step(self, moment: BatchMoment) -> None:
+        "Gradients are there and not yet clipped"
+
+    def after_training_batch(self, moment: BatchMoment) -> None:
+        "The weights have moved"
+
+    def after_training_epoch(self, moment: Moment) -> None:
+        "All batches are done, nothing is measured yet"
+
+    def after_evaluation(self, moment: EvaluationMoment) -> None:
+        "An epoch is measured, judged and written down"
+
+    def after_training_loop(self, moment: Moment) -> None:
+        "The last epoch is over, and `final-model.pt` is not written yet"
+
+    def training_interrupt(self, moment: Moment) -> None:
+        "The run ends before its time"
+
+    def training_exception(self, moment: Moment) -> None:
+        "An error ends the run"
+
+    def after_training(self, moment: Moment) -> None:
+        "The best model is tested, and `moment.run.results` is what `train` returns"
+
+    def training_finally(self, moment: Moment) -> None:
+        "The run is over, however it ended: time to close files"
+
+    def state_dict(self) -> dict[str, Any]:
+        "What a checkpoint keeps of this plugin"
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Go on from where `state_dict` was taken"
+
+
+EVENTS = tuple(
+    name for name in vars(Plugin) if not name.startswith("_") and "state" not in name
+)
+
+# %% ../../nbs/26_history.ipynb #listeners
+class Listeners:
+    "Tells plugins what happens"
+
+    def __init__(
+        self,
+        plugins: Sequence[Plugin],  # Told in this order
+        say: Callable[[str], None],  # Where to say that one failed
+        on_error: str = "warn",  # Or `raise`
+    ) -> None:
+        self.plugins, self._say, self._raise = plugins, say, on_error == "raise"
+        self._hooks = {
+            event: [
+                getattr(plugin, event)
+                for plugin in plugins
+                if getattr(type(plugin), event) is not getattr(Plugin, event)
+            ]
+            for event in EVENTS
+        }
+
+    def hear(self, event: str) -> bool:
+        "Whether somebody wants to hear of an event"
+        return bool(self._hooks[event])
+
+    def tell(self, event: str, moment: Moment) -> None:
+        "Tell all who want to hear; raises what they raise if that is wanted"
+        for hook in self._hooks[event]:
+            try:
+                hook(moment)
+            except TrainingInterrupt:
+                raise
+            except Exception as error:
+                if self._raise:
+                    raise
+                who = f"{type(hook.__self__).__name__}.{event}"
+                self._say(f"plugin {who} failed: {type(error).__name__}: {error}")
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        "What the plugins keep, by number and class"
+        return {
+            f"{number} {type(plugin).__name__}": plugin.state_dict()
+            for number, plugin in enumerate(self.plugins)
+        }
+
+    def load_state_dict(self, states: Mapping[str, dict[str, Any]]) -> None:
+        "Give each plugin its own back, and say whose was not given again"
+        left = dict(states)
+        for name in self.state_dict():
+            if name in left:
+                number = int(name.partition(" ")[0])
+                self.plugins[number].load_state_dict(left.pop(name))
+        for name in left:
+            kind = name.partition(" ")[2]
+            self._say(f"the checkpoint knows a plugin {kind}, which was not given")

@@ -37,7 +37,7 @@ from flairnb.trainers.checkpoints import (
     write_checkpoint,
 )
 from .history import RunLog, progress
-from .trainer import check_arguments, check_finite
+from .steps import check_arguments, check_finite
 
 # %% auto #0
 __all__ = ['FLIPPED', 'PIECE', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',

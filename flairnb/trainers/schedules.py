@@ -5,6 +5,7 @@
 # %% ../../nbs/24_schedules.ipynb #imports
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -158,6 +159,13 @@ class StepSchedule:
     def step_done(self) -> None:
         "Change the rate for the next step"
         self.scheduler.step()
+
+    def walk(self, steps: int) -> None:
+        "Go to where a run of so many steps would be, without training"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch misses the optimizer's steps
+            for _ in range(steps):
+                self.scheduler.step()
 
     def epoch_done(self, score: float, loss: float) -> bool:
         "Scores do not matter here"
