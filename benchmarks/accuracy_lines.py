@@ -229,7 +229,7 @@ LINES = {
         whole,
         without_downloads,
         WHOLE,
-        {"reproject_embeddings": 400},
+        {"reproject_embeddings": 400, "rnn_layers": 2},
         precisions=True,
     ),
     "minilm": Line(
@@ -300,7 +300,7 @@ LINES = {
         "as for TREC-6, on the same split",
         polarity,
         bag_of_words,
-        SMALL,
+        SMALL | {"mini_batch_size": 64},
         {"dropout": 0.5},
         layer="class",
     ),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from measure import (
@@ -222,6 +226,29 @@ def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
         corpus = ColumnCorpus(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "sentences": sum(map(len, corpus.splits().values()))}
+
+
+def shell_role(given: dict[str, Any]) -> dict[str, Any]:
+    "Tag a file of text in this process, and by the command line in another one"
+    whole, _ = prepare(given)
+    tagger = word_tagger(given, whole, hidden=256)
+    lines = [" ".join(row) for row in words_of(given, whole)] * given["times"]
+    tokens = sum(len(line.split(" ")) for line in lines)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tagger.save(folder / "model.pt")
+        (folder / "text").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        files = [folder / "model.pt", folder / "text", "--output", folder / "tagged"]
+        command = [sys.executable, "-m", "flairnb", "predict", *files]
+        start = time.perf_counter()
+        subprocess.run([*command, "--no-tokenizer", "--quiet"], check=True)
+        shell = time.perf_counter() - start
+    tagger.predict(build([line.split(" ") for line in lines[:64]]))
+    start = time.perf_counter()
+    tagger.predict([Sentence(line, use_tokenizer=False) for line in lines])
+    python = time.perf_counter() - start
+    speeds = {"shell": tokens / shell, "python": tokens / python}
+    return speeds | {"share": python / shell}
 
 
 def storage_role(given: dict[str, Any]) -> dict[str, Any]:
