@@ -572,8 +572,9 @@ def add_labels(
         table.token_layers[name] = table.strings.numbers(values)[numbers]
         return
     spans, labels = decode_spans(numbers, table.offsets, values)
-    renamed = table.strings.numbers([form.renamed(label) for label in labels])
-    label = renamed[spans.label]
+    names = form.label_name_map or {}
+    kept = [form.renamed(name) if name in names else name for name in labels]
+    label = table.strings.numbers(kept)[spans.label]
     marks = [part[label > 0].astype(np.int32) for part in (*spans[:3], label)]
     table.mark_layers[name] = Spans(*marks)
 
