@@ -280,6 +280,14 @@ def test_wrong_rows_are_told():
         RecordsCorpus([{"text": ["x"], "label": ["A", "B"]}], **whole)
     with pytest.raises(TypeError, match="not str"):
         RecordsCorpus(["x"], **whole)
+    for places, message in (([0, 99], "0 to 99 in 1"), ([-1, 1], "-1 to 1 in 1")):
+        with pytest.raises(DataError, match=f"line 1: a span from {message}"):
+            RecordsCorpus([{"text": "x", "label": [[*places, "A"]]}], **whole)
+    with pytest.raises(DataError, match="line 1: an empty word"):
+        RecordsCorpus([{"text": ["x", ""], "label": ["A", "B"]}], **whole)
+    data = Dataset([{"text": "x", "label": 2}], label=Feature(["NEG", "POS"]))
+    with pytest.raises(DataError, match="class 2, of 2 that"):
+        RecordsCorpus(data, **whole)
     rows = [{"text": None, "label": "A"}, {"text": "x", "label": "A"}]
     corpus = RecordsCorpus(rows, on_error="skip", **whole)
     assert corpus.losses == {"train": {"skipped records": 1}} and len(corpus.train) == 1
@@ -316,10 +324,32 @@ def test_brat_documents_are_read(tmp_path):
     assert [s.start_of_document for s in corpus.train] == [True, False, False]
 
 
-NOTES = ["T1\tPER 0 4\tAda", "T1\tPER 0 300\tAda", "T1 PER 0 3 Ada", "T1\tPER"]
+NOTES = {
+    "too long": "T1\tPER 0 4\tAda",
+    "past the end": "T1\tPER 0 300\tAda",
+    "nothing, past the end": "T1\tPER 500 500\t",
+    "before the start": "T1\tPER -3 3\tAda",
+    "no tabs": "T1 PER 0 3 Ada",
+    "no places": "T1\tPER",
+    "a number that is no offset": "T1\tPER 1 " + "1" * 100_000,
+}
 
 
-@pytest.mark.parametrize("note", NOTES)
+def test_spans_on_lines_without_words_are_counted(tmp_path):
+    notes = "T1\tX 5 6\t\u00a0\nT2\tX 7 10\tBen\n"
+    corpus = BratCorpus(brat(tmp_path, "Ada.\n\u00a0\nBen.\n", notes), **whole)
+    assert [spans(s) for s in corpus.train] == [[], [("Ben", "X")]]
+    assert corpus.losses == {"train": {"misaligned spans": 1}}
+
+
+def test_a_byte_order_mark_counts_as_a_character(tmp_path):
+    folder = brat(tmp_path, "\ufeffAda slept.\n", "T1\tPER 1 4\tAda\n")
+    (sentence,) = BratCorpus(folder, **whole).train
+    assert sentence.words == ["Ada", "slept", "."]
+    assert spans(sentence) == [("Ada", "PER")]
+
+
+@pytest.mark.parametrize("note", NOTES.values(), ids=NOTES.keys())
 def test_wrong_annotations_are_told(tmp_path, note):
     folder = brat(tmp_path, "Ada slept.\n", note + "\n")
     with pytest.raises(DataError, match=r"a\.ann, line 1"):
