@@ -1,89 +1,461 @@
-"The command line, as programs of their own"
+"The command line: a few programs of their own, and many calls in this one"
 
 from __future__ import annotations
 
+import argparse
+import gzip
+import io
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from flairnb import __version__
-from flairnb.cli import build_parser, main, tag_lines
+from flairnb import __version__, cli
+from flairnb.cli import COMMANDS, build_parser, config_from, main
+from flairnb.data import Sentence
+from flairnb.datasets import ColumnCorpus, JsonlCorpus
+from flairnb.datasets.columns import read_columns
+from flairnb.foundation import logger
+from flairnb.models import Model, SequenceTagger
+from flairnb.saving import read_model_file, write_model_file
+from flairnb.streams import AT_ONCE, Line, Stream, chunks, numbered_lines, tagged_text
+from flairnb.trainers.checkpoints import write_checkpoint
 
-CODE = "import sys; from flairnb.cli import main; sys.exit(main())"
-
-
-def flairnb(*arguments, folder, **settings):
-    variables = os.environ | {
-        "FLAIRNB_CACHE_ROOT": str(folder / "cache"),
-        "FLAIRNB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
-    command = [sys.executable, "-c", CODE, *map(str, arguments)]
-    settings = {"capture_output": True, "encoding": "utf-8", **settings}
-    return subprocess.run(command, cwd=folder, env=variables, timeout=300, **settings)
+WORDS = (
+    "She PRON\nsings VERB\nwell ADV\n\nHe PRON\nwalks VERB\n\nDogs NOUN\nbark VERB\n\n"
+)
+NAMES = "Ada B-PER\nLovelace I-PER\nslept O\n\nin O\nParis B-LOC\n\n"
+TEXTS = (
+    "__label__good a fine film\n__label__bad a dull film\n__label__good fine songs\n"
+)
+RUN = """
+seed = 1
+corpus = {{format = "{format}", folder = "{folder}", {more}}}
+embeddings = {{type = "OneHotEmbeddings", min_freq = 1, embedding_length = 8}}
+{section}
+training = {{base_path = "{folder}-model", max_epochs = {epochs}, mini_batch_size = 2, {training}}}
+"""
+POOL = 'document_embeddings = {type = "DocumentPoolEmbeddings"}\n'
+MODELS = {
+    "words": dict(
+        format="columns",
+        more='columns = ["text", "upos"]',
+        section='model = {type = "SequenceTagger", label_type = "upos", hidden_size = 8}',
+    ),
+    "names": dict(
+        format="columns",
+        more='columns = ["text", "ner"]',
+        section='model = {type = "SequenceTagger", label_type = "ner", hidden_size = 8}',
+    ),
+    "texts": dict(
+        format="fasttext",
+        more='label_type = "mood"',
+        section=f'{POOL}model = {{type = "TextClassifier", label_type = "mood"}}',
+    ),
+}
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    done = flairnb("demo", "--epochs", 2, "--text", "She sings well .", folder=folder)
-    return folder, done
+def place(tmp_path_factory):
+    "A folder with three small corpora and a model of each, trained by `flairnb train`"
+    folder = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("FLAIRNB_CACHE_ROOT", str(folder / "cache"))
+        for name, text in (("words", WORDS), ("names", NAMES), ("texts", TEXTS)):
+            (folder / name).mkdir()
+            for split in ("train", "dev", "test"):
+                (folder / name / f"{split}.txt").write_text(text * 4)
+            filled = {"folder": name, "epochs": 12, "training": "learning_rate = 0.3"}
+            (folder / f"{name}.toml").write_text(RUN.format(**MODELS[name], **filled))
+            assert main(["train", f"{name}.toml", "--quiet"]) == 0
+    return folder
 
 
-def test_the_demo(demo):
-    folder, done = demo
+@pytest.fixture(autouse=True)
+def here(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(place / "cache"))
+    monkeypatch.setenv("FLAIRNB_OFFLINE", "1")
+    monkeypatch.setattr("flairnb.device", "cpu", raising=False)
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+WORD_MODEL, NAME_MODEL, TEXT_MODEL = (
+    f"{name}-model/final-model.pt" for name in ("words", "names", "texts")
+)
+
+
+def typed(monkeypatch, data):
+    "Put data on standard input"
+    data = data.encode() if isinstance(data, str) else data
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def told(capsys, *arguments, status=0):
+    "Run a command here; returns what it wrote to standard output"
+    capsys.readouterr()
+    found = main([*map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert found == status, err
+    return out
+
+
+def refused(capsys, *arguments):
+    "Run a command that fails; returns its only line on standard error"
+    capsys.readouterr()
+    assert main([*map(str, arguments)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines and lines[-1].startswith("flairnb: "), lines
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+# --- programs of their own ---
+
+
+def program(*arguments, folder, **settings):
+    variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-m", "flairnb", *map(str, arguments)]
+    settings = {"capture_output": True, "encoding": "utf-8", **settings}
+    return subprocess.run(command, cwd=folder, env=variables, timeout=500, **settings)
+
+
+def test_the_demo(tmp_path):
+    done = program("demo", "--epochs", 1, "--text", "She sings well .", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Corpus: ") and "train" in lines[0]
     assert lines[1].startswith("Accuracy on test: 0.")
     assert lines[-1].startswith('Sentence[4]: "She sings well ."') and "/" in lines[-1]
-    assert len(lines) == 5 and "EPOCH 2 done" in done.stderr
-    names = {path.name for path in (folder / "flairnb-demo").iterdir()}
+    assert len(lines) == 5 and "EPOCH 1 done" in done.stderr
+    names = {path.name for path in (tmp_path / "flairnb-demo").iterdir()}
     assert names >= {"best-model.pt", "final-model.pt", "loss.tsv", "training.png"}
 
 
-def test_tagging_a_file_and_standard_input(demo):
-    folder, _ = demo
-    model = "flairnb-demo/final-model.pt"
-    (folder / "lines.txt").write_text("She sings .\n\n  \nÉmile läuft 😀\r\n")
-    from_file = flairnb("tag", model, "lines.txt", folder=folder)
-    text = (folder / "lines.txt").read_text()
-    from_input = flairnb("tag", model, folder=folder, input=text)
-    assert from_file.returncode == from_input.returncode == 0, from_file.stderr
-    assert from_file.stdout == from_input.stdout
-    lines = from_file.stdout.splitlines()
-    assert len(lines) == 2 and "Émile läuft 😀" in lines[1]
+def test_a_pipe_through_several_processes_keeps_the_order(place):
+    texts = [f"She sings {number}" for number in range(AT_ONCE + 10)]
+    text = "\n".join([*texts[:5], "", *texts[5:]]) + "\n"
+    done = program("predict", WORD_MODEL, "--workers", 2, folder=place, input=text)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[5] == "" and len(lines) == len(texts) + 1
+    assert [line.split('"')[1] for line in lines if line] == texts
+
+
+def test_a_reader_that_closes_early(place):
+    (place / "long.txt").write_text("She sings .\n" * 100)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = program(
+        *("predict", WORD_MODEL, "long.txt"),
+        folder=place,
+        capture_output=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    assert done.returncode == 141 and done.stderr == ""
+
+
+# --- predict ---
+
+LINES = "She sings\n\n  \nÉmile läuft 😀\r\n"
+
+
+def test_a_file_and_standard_input_give_the_same(capsys, place, monkeypatch):
+    (place / "lines.txt").write_bytes(LINES.encode())
+    (place / "lines.gz").write_bytes(gzip.compress(LINES.encode()))
+    from_file = told(capsys, "predict", WORD_MODEL, "lines.txt")
+    for data in (LINES, gzip.compress(LINES.encode()), "\ufeff" + LINES):
+        typed(monkeypatch, data)
+        assert told(capsys, "predict", WORD_MODEL) == from_file
+    typed(monkeypatch, LINES)
+    assert told(capsys, "predict", WORD_MODEL, "lines.gz", "-") == from_file * 2
+    lines = from_file.split("\n")
+    assert lines[1:3] == ["", ""] and lines[4] == "" and "Émile läuft 😀" in lines[3]
+
+
+@pytest.mark.parametrize("model", [WORD_MODEL, NAME_MODEL, TEXT_MODEL])
+def test_lines_are_what_python_prints(capsys, monkeypatch, model):
+    texts = ["Ada Lovelace slept", "She sings, well.", "a fine film"]
+    typed(monkeypatch, "\n".join(texts))
+    sentences = [Sentence(text) for text in texts]
+    Model.load(model).predict(sentences)
+    expected = "".join(f"{sentence}\n" for sentence in sentences)
+    assert told(capsys, "predict", model) == expected
+    assert "→" in expected
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "  \n"])
-def test_nothing_to_tag(demo, text):
-    done = flairnb("tag", "flairnb-demo/best-model.pt", folder=demo[0], input=text)
-    assert (done.returncode, done.stdout) == (0, "")
+@pytest.mark.parametrize("kind", ["text", "jsonl", "columns", "conllu"])
+def test_nothing_to_predict(capsys, monkeypatch, text, kind):
+    typed(monkeypatch, text)
+    out = told(capsys, "predict", WORD_MODEL, "--from", kind, "--to", "text")
+    assert out.strip() == ""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parts"),
-    [
-        (["tag", "no.pt", "lines.txt"], ["no.pt"]),
-        (["tag", "flairnb-demo", "lines.txt"], ["folder", "best-model.pt"]),
-        (["tag", "flairnb-demo/loss.tsv", "lines.txt"], ["loss.tsv", "not a model"]),
-        (["tag", "flairnb-demo/best-model.pt", "no.txt"], ["no.txt"]),
-        (["tag", "flairnb-demo/best-model.pt", "bytes"], ["bytes", "UTF-8"]),
-        (["demo", "--folder", "bytes"], ["bytes"]),
-    ],
+def test_columns_keep_what_they_had(capsys, place):
+    text = "# id = 1\n1\tAda\tx\n2\tLovelace\ty\n3\tslept\tz\n\n-DOCSTART-\n\n\n1\tin\t\n2\tParis\t_\n"
+    (place / "in.tsv").write_text(text)
+    out = told(capsys, "predict", NAME_MODEL, "in.tsv", "--columns", "id,text,misc")
+    rows = [line.split("\t") for line in out.split("\n")]
+    before = [
+        row for row in (line.split("\t") for line in text.split("\n")) if row != [""]
+    ]
+    kept = [row for row in rows if row != [""]]
+    assert [row[:3] for row in kept] == before
+    assert [row[3:] for row in kept if len(row) > 3] == [
+        ["B-PER"],
+        ["I-PER"],
+        ["O"],
+        ["O"],
+        ["B-LOC"],
+    ]
+    scored = told(
+        capsys, "predict", NAME_MODEL, "in.tsv", "--columns", "1=text", "--scores"
+    )
+    scores = [
+        float(line.split("\t")[4])
+        for line in scored.split("\n")
+        if line.count("\t") == 4
+    ]
+    assert len(scores) == 5 and all(0 < score <= 1 for score in scores)
+
+
+def test_predicted_columns_are_read_again(capsys, place):
+    (place / "in.txt").write_text("Ada Lovelace slept\nin Paris\n")
+    out = told(capsys, "predict", NAME_MODEL, "in.txt", "--to", "columns")
+    (place / "out.tsv").write_text(out)
+    table = read_columns([place / "out.tsv"], {0: "text", 1: "ner"})
+    spans = [
+        [(s.text, s.tag) for s in table.sentence(row).get_spans("ner")]
+        for row in (0, 1)
+    ]
+    assert spans == [[("Ada Lovelace", "PER")], [("Paris", "LOC")]]
+
+
+CONLLU = (
+    "# text = Dogs bark!\n1-2\tDogs\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "1\tDogs\tdog\t_\t_\t_\t2\tnsubj\t_\tSpaceAfter=No\n"
+    "2\tbark\tbark\tX\t_\t_\t0\troot\t_\t_\n2.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
 )
-def test_faults_are_one_line_and_status_1(demo, arguments, parts):
-    folder, _ = demo
-    (folder / "lines.txt").write_text("She sings .\n")
-    (folder / "bytes").write_bytes(b"\xff\xfe\xfa")
-    done = flairnb(*arguments, folder=folder)
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("flairnb: ") and "Traceback" not in done.stderr
-    assert all(part in last for part in parts), last
+
+
+def test_conllu_stays_conllu(capsys, place):
+    (place / "in.conllu").write_text(CONLLU)
+    out = told(capsys, "predict", WORD_MODEL, "in.conllu")
+    rows = [line.split("\t") for line in out.split("\n")]
+    assert [row[3] for row in rows if len(row) == 10] == ["_", "NOUN", "VERB", "_"]
+    for row in rows:
+        row[3:4] = ["?"]
+    same = [line.split("\t") for line in CONLLU.split("\n")]
+    for row in same:
+        row[3:4] = ["?"]
+    assert rows == same
+    out = told(capsys, "predict", WORD_MODEL, "in.conllu", "--label-name", "guess")
+    assert "SpaceAfter=No|guess=NOUN\n" in out and "\t_\tguess=VERB\n" in out
+
+
+def test_json_records_keep_their_fields(capsys, place):
+    entry = {"id": 3, "text": "Ada Lovelace slept", "meta": {"a": [1]}}
+    (place / "in.jsonl").write_text(json.dumps(entry) + "\n\n")
+    first, second = told(capsys, "predict", NAME_MODEL, "in.jsonl").splitlines()
+    found = json.loads(first)
+    (span,) = found.pop("spans")
+    assert found == entry and json.loads(second) == {"text": ""}
+    assert (span["start"], span["end"], span["label"]) == (0, 12, "PER")
+    assert 0 < span["score"] <= 1
+    (place / "train.jsonl").write_text(first + "\n")
+    again = JsonlCorpus(
+        ".", "train.jsonl", sample_missing_splits=False, autofind_splits=False
+    )
+    assert [s.text for s in again.train[0].get_spans("ner")] == ["Ada Lovelace"]
+    words = json.loads(told(capsys, "predict", WORD_MODEL, "in.jsonl").splitlines()[0])
+    assert [one["text"] for one in words["tokens"]] == ["Ada", "Lovelace", "slept"]
+    assert {"start", "end", "id", "label", "score"} <= {*words["tokens"][0]}
+    whole = json.loads(told(capsys, "predict", TEXT_MODEL, "in.jsonl").splitlines()[0])
+    assert [one["label"] for one in whole["labels"]] in (["good"], ["bad"])
+
+
+def test_words_that_a_record_gives_are_taken(capsys, monkeypatch):
+    tokens = [{"text": "She sings", "start": 0, "end": 9}, {"start": 9, "end": 10}]
+    records = [
+        {"text": "She sings!", "tokens": tokens},
+        {"text": ["She", "sings!"]},
+        {"data": "She sings!"},
+        {"text": "She sings!", "tokens": [{"start": 5, "end": 2}]},
+        {"text": "\ud800 x"},
+    ]
+    typed(monkeypatch, "\n".join(map(json.dumps, records)))
+    out = told(capsys, "predict", WORD_MODEL, "--from", "jsonl")
+    found = [
+        [x["text"] for x in json.loads(line)["tokens"]] for line in out.splitlines()
+    ]
+    split = ["She", "sings", "!"]
+    assert found[:4] == [["She sings", "!"], ["She", "sings!"], split, split]
+    assert found[4][-1] == "x"
+
+
+def test_words_stand_apart_already(capsys, monkeypatch):
+    for flags, count in (([], 3), (["--no-tokenizer"], 2)):
+        typed(monkeypatch, "She sings!")
+        assert told(capsys, "predict", WORD_MODEL, *flags).startswith(
+            f"Sentence[{count}]"
+        )
+
+
+def test_an_output_file_is_whole_or_not_there(capsys, place):
+    (place / "good.txt").write_text("She sings\n")
+    (place / "bad.txt").write_bytes(b"She sings\n" * 3000 + b"\xff\n")
+    assert told(capsys, "predict", WORD_MODEL, "good.txt", "--output", "o.gz") == ""
+    packed = gzip.decompress((place / "o.gz").read_bytes()).decode()
+    assert packed == told(capsys, "predict", WORD_MODEL, "good.txt")
+    line = refused(capsys, "predict", WORD_MODEL, "bad.txt", "--output", "o.txt")
+    assert "bad.txt, line 3001: byte 1" in line and not (place / "o.txt").exists()
+
+
+def test_memory_is_flat_since_a_chunk_is_let_go():
+    pulled = []
+
+    def endless():
+        for number in range(10**9):
+            pulled.append(number)
+            yield Line(number, "x")
+
+    stream = chunks(endless())
+    assert len(next(stream)) == AT_ONCE and len(pulled) == AT_ONCE
+    assert len(next(stream)) == AT_ONCE and len(pulled) == 2 * AT_ONCE
+
+
+def test_on_a_terminal_each_line_is_answered_at_once(capsys, monkeypatch):
+    answered = []
+
+    class Terminal(io.BytesIO):
+        def readline(self, *given):
+            answered.append(capsys.readouterr().out)
+            return super().readline(*given)
+
+    class Keyboard(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+    raw = Terminal(b"She sings\nHe walks\n")
+    raw.peek = lambda size: raw.getvalue()[:size]
+    raw.__class__.__iter__ = lambda self: iter(self.readline, b"")
+    monkeypatch.setattr(sys, "stdin", Keyboard(raw))
+    assert main(["predict", WORD_MODEL]) == 0
+    assert [text.count("Sentence") for text in answered] == [0, 1, 1]
+
+
+def test_a_pair_is_two_texts(capsys, monkeypatch, place):
+    from flairnb.data import Corpus, DataPair
+    from flairnb.embeddings import DocumentPoolEmbeddings, OneHotEmbeddings
+    from flairnb.models import TextPairClassifier
+
+    pair = DataPair(Sentence("a b"), Sentence("c"))
+    pair.add_label("class", "yes")
+    words = Corpus([Sentence("a b c")], sample_missing_splits=False)
+    hot = OneHotEmbeddings.from_corpus(words, min_freq=1, embedding_length=4)
+    labels = Corpus([pair], sample_missing_splits=False).make_label_dictionary("class")
+    TextPairClassifier(DocumentPoolEmbeddings([hot]), "class", True, labels).save(
+        "pair.pt"
+    )
+    typed(monkeypatch, "a b\tc\n")
+    assert "DataPair" in told(capsys, "predict", "pair.pt")
+    typed(monkeypatch, '{"first": "a b", "second": "c", "n": 1}\n')
+    found = json.loads(told(capsys, "predict", "pair.pt", "--from", "jsonl"))
+    assert found["labels"][0]["label"] == "yes" and found["n"] == 1
+    typed(monkeypatch, "a b\tc\n\nalone\n")
+    assert "line 3: 1 texts in place of two" in refused(capsys, "predict", "pair.pt")
+    assert "pairs" in refused(
+        capsys, "predict", "pair.pt", "--from", "columns", "--to", "text"
+    )
+
+
+# --- faults ---
+
+
+def test_faults_of_models(capsys, place, monkeypatch):
+    typed(monkeypatch, "x\n")
+    write_checkpoint("run.ckpt", {"epoch": 1})
+    write_model_file("other.pt", {}, {"class": "LanguageModel"})
+    (place / "bytes").write_bytes(b"\xff\xfe\xfa")
+    data = bytearray((place / WORD_MODEL).read_bytes())
+    data[-3] ^= 1
+    (place / "bent.pt").write_bytes(data)
+    for name, part in [
+        ("no.pt", "there is no model file no.pt"),
+        ("words-model", "best-model.pt"),
+        ("words-model/loss.tsv", "not a model"),
+        ("bytes", "not a model"),
+        ("run.ckpt", "is a checkpoint, to go on training from"),
+        ("other.pt", "LanguageModel"),
+        ("bent.pt", "damaged"),
+    ]:
+        for command in (["predict"], ["evaluate"], ["info"]):
+            if command == ["info"] and name in ("run.ckpt", "other.pt"):
+                continue
+            more = ["SAMPLE_ENGLISH"] if command == ["evaluate"] else []
+            assert part in refused(capsys, *command, name, *more), (command, name)
+
+
+def test_faults_of_texts(capsys, place, monkeypatch):
+    (place / "bytes.txt").write_bytes(b"good\nb\xffd\n")
+    (place / "cut.gz").write_bytes(gzip.compress(LINES.encode() * 50)[:-12])
+    bent = bytearray(gzip.compress(os.urandom(4000).hex().encode()))
+    bent[600] ^= 255
+    (place / "bent.gz").write_bytes(bent)
+    (place / "short.conllu").write_text("# x\n1\tDogs\n")
+    (place / "short.tsv").write_text("Dogs\tx\n\nbark\n")
+    (place / "wrong.jsonl").write_text('{"text": "a"}\n{"text": 3}\n')
+    (place / "list.jsonl").write_text("[1]\n")
+    for name, *parts in [
+        ("no.txt", "no.txt: No such file"),
+        ("bytes.txt", "bytes.txt, line 2: byte 2", "utf-8"),
+        ("cut.gz", "cut.gz, after line", "cut off"),
+        ("bent.gz", "bent.gz, after line", "damaged"),
+        ("short.conllu", "short.conllu, line 2: 2 columns where 10"),
+        ("short.tsv --columns 1=text", "short.tsv, line 3: 1 columns where 2"),
+        ("wrong.jsonl", "wrong.jsonl, line 2: no record", "'text'"),
+        ("list.jsonl", "list.jsonl, line 1: no record"),
+        (".", "directory"),
+    ]:
+        line = refused(capsys, "predict", WORD_MODEL, *name.split())
+        assert all(part in line for part in parts), line
+    typed(monkeypatch, b"a\n\xff\n")
+    assert "standard input, line 2: byte 1" in refused(capsys, "predict", WORD_MODEL)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in refused(capsys, "predict", WORD_MODEL)
+
+
+def test_what_a_format_cannot_hold_is_refused(capsys, place):
+    (place / "a.txt").write_text("a\n")
+    line = refused(capsys, "predict", TEXT_MODEL, "a.txt", "--to", "columns")
+    assert "labels whole texts" in line and "jsonl" in line
+    assert "conllu" in refused(capsys, "predict", WORD_MODEL, "a.txt", "--to", "conllu")
+
+
+def test_debug_shows_where(capsys):
+    assert main(["info", "no.pt", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err and err.splitlines()[-1].startswith(
+        "flairnb: there is no"
+    )
+
+
+def test_an_interrupt_gives_status_130(monkeypatch, capsys):
+    def stop(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "info", COMMANDS["info"]._replace(run=stop))
+    assert main(["info", "model.pt"]) == 130
+    assert capsys.readouterr().err == "flairnb: interrupted\n"
 
 
 @pytest.mark.parametrize(
@@ -93,8 +465,16 @@ def test_faults_are_one_line_and_status_1(demo, arguments, parts):
         (["dance"], "invalid choice"),
         (["demo", "--epochs", "0"], "whole number above 0"),
         (["demo", "--epochs", "two"], "whole number above 0"),
-        (["demo", "--epoch", "3", "--colour"], "unrecognized"),
-        (["tag"], "model"),
+        (["demo", "--epoch", "3"], "unrecognized"),
+        (["predict"], "model"),
+        (["predict", "m", "--from", "html"], "invalid choice"),
+        (["predict", "m", "--columns", "a=text"], "neither text,pos,ner nor"),
+        (["predict", "m", "--workers", "-1"], "whole number above 0"),
+        (["train", "--max-epochs", "two"], "a whole number is expected"),
+        (["train", "--max-grad-norm", "yes"], "a number or 'none' is expected"),
+        (["train", "--set", "x"], "KEY=VALUE"),
+        (["train", "--seed", "x"], "invalid int"),
+        (["convert", "a"], "target"),
     ],
 )
 def test_wrong_arguments_give_status_2(arguments, part, capsys):
@@ -103,44 +483,274 @@ def test_wrong_arguments_give_status_2(arguments, part, capsys):
     assert caught.value.code == 2 and part in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_has_examples_that_are_valid(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0 and "exit status:" in text
+    for example in COMMANDS[command].examples:
+        assert f"  flairnb {example}\n" in text
+        import shlex
+
+        words = shlex.split(example.partition(" < ")[0])
+        assert build_parser().parse_args(words).command == command
+
+
 def test_help_and_version(capsys):
-    for arguments in (["--help"], ["demo", "--help"], ["tag", "--help"], ["--version"]):
+    for arguments in (["--help"], ["--version"]):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 0
-    assert f"flairnb {__version__}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"flairnb {__version__}" in out and all(name in out for name in COMMANDS)
+
+
+# --- train ---
+
+
+def parsed(*words):
+    return build_parser().parse_args(["train", *words])
+
+
+def test_options_override_the_file():
+    plain = config_from(parsed("words.toml"))
+    assert plain["training"]["max_epochs"] == 12
+    words = "words.toml --max-epochs 3 --no-shuffle --seed 5 --set model.hidden_size=16"
+    changed = config_from(parsed(*words.split(), "--set", "embeddings.min_freq=2"))
+    assert changed["training"] == plain["training"] | {
+        "max_epochs": "3",
+        "shuffle": False,
+    }
+    assert changed["model"] == plain["model"] | {"hidden_size": "16"}
+    assert changed["embeddings"]["min_freq"] == "2" and changed["seed"] == 5
+
+
+def test_a_run_may_be_all_options(capsys, place):
+    common = "--seed 1 --learning-rate 0.3 --mini-batch-size 2 --max-epochs 12 --quiet"
+    words = (
+        "train --corpus words --format columns --columns text,upos "
+        "--embeddings OneHotEmbeddings --set embeddings.min_freq=1 "
+        "--set embeddings.embedding_length=8 --model SequenceTagger "
+        f"--label-type upos --set model.hidden_size=8 --base-path again {common}"
+    )
+    out = told(capsys, *words.split())
+    assert out.splitlines()[0].startswith("Score on test: ") and "again" in out
+    first, second = (
+        read_model_file(f"{x}/final-model.pt") for x in ("again", "words-model")
+    )
+    assert first.tensors.keys() == second.tensors.keys()
+    assert all(
+        (tensor == second.tensors[name]).all() for name, tensor in first.tensors.items()
+    )
+
+
+def test_a_check_trains_nothing(capsys, place):
+    out = told(capsys, "train", "words.toml", "--check", "--base-path", "nothing")
+    assert "words.toml describes a run" in out and not (place / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("train", "flairnb init"),
+        ("train no.toml", "no.toml: No such file"),
+        (
+            "train words.toml --set model.hiden_size=3",
+            "words.toml: [model] key 'hiden_size'",
+        ),
+        ("train words.toml --set modl.x=3", "'model'?"),
+        ("train words.toml --set seed.x=3", "no such table"),
+        ("train words.toml --corpus UD_ENGLICH", "'UD_ENGLISH'?"),
+        ("train words.toml --corpus words", "--format columns|"),
+        ("train words.toml --embeddings Glov:x", "'Glov'"),
+        ("train words.toml --optimizer Adm", "[training] optimizer"),
+        ("train words.toml --label-type ner", "'ner'"),
+    ],
+)
+def test_a_wrong_run_is_refused_in_a_line(capsys, words, part):
+    assert part in refused(capsys, *words.split())
+
+
+def test_an_interrupted_training_says_so(capsys, monkeypatch):
+    def train(self, base_path: str, **others):
+        return {"test_score": 0.5, "stop_reason": "interrupted by the user"}
+
+    monkeypatch.setattr("flairnb.config.ModelTrainer.train", train)
+    words = "train --corpus SAMPLE_ENGLISH --embeddings OneHotEmbeddings --base-path x"
+    told(
+        capsys,
+        *words.split(),
+        *"--model SequenceTagger --label-type upos".split(),
+        status=130,
+    )
+
+
+def test_embeddings_of_options():
+    words = (
+        "--embeddings WordEmbeddings:glove --embeddings FlairEmbeddings:mini-forward"
+    )
+    assert config_from(parsed("words.toml", *words.split()))["embeddings"] == [
+        {"type": "WordEmbeddings", "embeddings": "glove"},
+        {"type": "FlairEmbeddings", "model": "mini-forward"},
+    ]
+
+
+def test_init_writes_a_file_that_runs_and_writes_over_none(capsys, place):
+    assert "flairnb train new.toml" in told(capsys, "init", "new.toml")
+    told(capsys, "train", "new.toml", "--check")
+    assert "is there already" in refused(capsys, "init", "new.toml")
+    told(capsys, "init", "new.toml", "--force")
+
+
+# --- evaluate ---
+
+
+def test_scores_are_those_of_python(capsys, place):
+    corpus = ColumnCorpus("words", {0: "text", 1: "upos"})
+    expected = SequenceTagger.load(WORD_MODEL).evaluate(corpus.test, "upos")
+    for spec in (
+        "words.toml",
+        "words --format columns --columns text,upos --split test",
+    ):
+        out = told(capsys, "evaluate", WORD_MODEL, *spec.split(), "--json")
+        found = json.loads(out)
+        assert found["score"] == expected.main_score and found["split"] == "test"
+        assert found["loss"] == pytest.approx(expected.loss)
+    text = "words/test.txt --format columns --columns text,upos"
+    out = told(capsys, "evaluate", WORD_MODEL, *text.split(), "--output", "p.tsv")
+    assert out.startswith("words/test.txt, test: ") and str(expected) in out
+    assert len((place / "p.tsv").read_text().split("\n\n")) == 13
+
+
+def test_faults_of_an_evaluation(capsys):
+    call = ("evaluate", WORD_MODEL)
+    assert "'UD_ENGLISH'?" in refused(capsys, *call, "UD_ENGLICH")
+    assert "say --format" in refused(capsys, *call, "words/test.txt")
+    assert "only of ['ner']" in refused(capsys, *call, "names.toml")
+    assert "several" in refused(
+        capsys, *call, "words.toml", "words.toml", "--output", "x"
+    )
+    assert "has no dev" in refused(
+        capsys,
+        *call,
+        *"words/test.txt --format columns --columns text,upos --split dev".split(),
+    )
+    line = refused(capsys, *call, "words", "--format", "columns", "--set", "encodin=x")
+    assert "'encoding'?" in line
+
+
+# --- convert ---
+
+
+def test_columns_to_json_and_back_say_the_same(capsys, place):
+    read = ["--columns", "text,ner", "--format", "columns"]
+    out = told(capsys, "convert", "names/test.txt", "names.jsonl", *read)
+    assert out == "names.jsonl: 8 sentences (ner)\n"
+    told(capsys, "convert", "names.jsonl", "back.tsv")
+    rows = [
+        line.replace("\t", " ") for line in (place / "back.tsv").read_text().split("\n")
+    ]
+    assert "\n".join(rows) == NAMES * 4
+    out = told(capsys, "convert", "names.toml", "dev.tsv", "--split", "dev")
+    assert out == "dev.tsv: 8 sentences (0=text,1=ner)\n"
+
+
+def test_texts_to_json_and_back_say_the_same(capsys, place):
+    read = ["--format", "fasttext", "--set", "label_type=mood"]
+    told(capsys, "convert", "texts/test.txt", "texts.jsonl", *read)
+    told(capsys, "convert", "texts.jsonl", "texts.ft", "--set", "label_type=mood")
+    assert (place / "texts.ft").read_text() == TEXTS * 4
+
+
+def test_a_treebank_to_columns(capsys, place):
+    (place / "in.conllu").write_text(CONLLU)
+    told(capsys, "convert", "in.conllu", "out.tsv", "--layers", "lemma,dependency")
+    text = (place / "out.tsv").read_text()
+    assert "Dogs\tdog\tnsubj\t-\nbark\tbark\troot\t+\n" in text
+
+
+def test_what_is_lost_is_told(capsys, place):
+    read = ["--columns", "text,upos", "--format", "columns"]
+    line = refused(capsys, "convert", "words/test.txt", "x.jsonl", *read)
+    assert "no labels like those of upos" in line and not (place / "x.jsonl").exists()
+    assert "--to columns, jsonl" in refused(
+        capsys, "convert", "words/test.txt", "x.html", *read
+    )
+    assert "say which with --split" in refused(capsys, "convert", "words.toml", "x.tsv")
+    line = refused(
+        capsys, "convert", "words/test.txt", "x.tsv", *read, "--layers", "upo"
+    )
+    assert "'upos'?" in line
+    (place / "two.jsonl").write_text('{"text": "a\\nb", "label": "x"}\n')
+    assert "does not fit" in refused(capsys, "convert", "two.jsonl", "two.ft")
+    assert not (place / "two.ft").exists()
+
+
+# --- datasets, info ---
+
+
+def test_the_catalogue_is_listed_and_searched(capsys):
+    every = told(capsys, "datasets").splitlines()
+    assert len(every) == len(cli.CATALOGUE) and any(
+        x.startswith("UD_ENGLISH ") for x in every
+    )
+    german = told(capsys, "datasets", "german").splitlines()
+    assert any(line.startswith("UD_GERMAN ") for line in german) and len(german) < len(
+        every
+    )
+    card = told(capsys, "datasets", "ud_english")
+    assert (
+        "CC BY-SA 4.0" in card and "en_ewt-ud-train.conllu, 14.2 MB, https://" in card
+    )
+    assert told(capsys, "datasets", "UD_ENGLISH_EWT") == card
+    assert "no corpus has 'klingon'" in refused(capsys, "datasets", "klingon")
+
+
+def test_what_a_model_file_holds_is_told(capsys, place):
+    import hashlib
+
+    facts = json.loads(told(capsys, "info", WORD_MODEL, "--json"))
+    data = (place / WORD_MODEL).read_bytes()
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
+    assert facts["size"] == len(data) and facts["class"] == "SequenceTagger"
+    assert {"PRON", "VERB", "NOUN", "ADV"} <= {*facts["labels"]}
+    assert facts["training"]["max_epochs"] == 12
+    weights = Model.load(WORD_MODEL).state_dict().values()
+    assert facts["numbers"] == sum(tensor.numel() for tensor in weights)
+    text = told(capsys, "info", WORD_MODEL)
+    assert facts["sha256"] in text and "\n  max_epochs: 12" in text
+    write_checkpoint("run.ckpt", {"epoch": 1})
+    assert "Checkpoint" in told(capsys, "info", "run.ckpt")
+    Model.load(WORD_MODEL).save_pretrained("whole")
+    assert "whole/model.safetensors" in told(capsys, "info", "whole")
+
+
+# --- parts ---
+
+
+def test_lines_of_a_stream():
+    lines = [*numbered_lines([b"\xef\xbb\xbfa\r\n", b"\n", "b\u2028c".encode()], "x")]
+    assert lines == [(1, "a"), (2, ""), (3, "b\u2028c")]
+
+
+def test_fast_text_is_what_print_gives():
+    sentence = Sentence("Ada  Lovelace lives in  New York.")
+    assert tagged_text(sentence, "ner") == str(sentence)
+    sentence[4:6].add_label("ner", "LOC", 0.5)
+    sentence[0:2].add_label("ner", "PER", 0.25)
+    fast = tagged_text(sentence, "ner")
+    assert sorted(fast.split(", ")) != [] and '"New York"/LOC' in fast
+    ordered = Sentence("Ada lives in New York.")
+    for first, last, label in ((0, 1, "PER"), (3, 5, "LOC")):
+        ordered[first:last].add_label("ner", label, 0.5)
+    assert tagged_text(ordered, "ner") == str(ordered)
+    for token in ordered:
+        token.add_label("pos", token.text.upper())
+    assert tagged_text(ordered, "pos") == ordered.to_tagged_string("pos")
 
 
 def test_the_defaults_of_the_demo():
     chosen = build_parser().parse_args(["demo"])
     assert (chosen.epochs, chosen.folder) == (15, "flairnb-demo") and chosen.text
-
-
-def test_an_interrupt_gives_status_130(monkeypatch):
-    def stop(arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("flairnb.cli.run_tag", stop)
-    assert main(["tag", "model.pt"]) == 130
-
-
-def test_a_reader_that_closes_early(demo):
-    folder, _ = demo
-    (folder / "long.txt").write_text("She sings .\n" * 5000)
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = flairnb(
-        *("tag", "flairnb-demo/best-model.pt", "long.txt"),
-        folder=folder,
-        capture_output=False,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-    )
-    os.close(writing)
-    assert done.returncode == 1 and done.stderr == ""
-
-
-def test_tag_lines_is_a_function_too(demo):
-    lines = ["She sings .", " ", "Yes"]
-    found = tag_lines(demo[0] / "flairnb-demo" / "final-model.pt", lines)
-    assert [len(sentence) for sentence in found] == [3, 1]
+    assert isinstance(chosen, argparse.Namespace) and Stream("x").name == "-"

@@ -13,6 +13,7 @@ from flairnb.datasets.texts import ClassFilesCorpus as ClassFilesCorpus
 from flairnb.datasets.texts import ClassificationCorpus as ClassificationCorpus
 from flairnb.datasets.texts import CSVClassificationCorpus as CSVClassificationCorpus
 from flairnb.datasets.columns import write_columns as write_columns
+from flairnb.datasets.pairs import DataPairCorpus as DataPairCorpus
 from flairnb.datasets.texts import BratCorpus as BratCorpus
 from flairnb.datasets.texts import JsonlCorpus as JsonlCorpus
 from flairnb.datasets.texts import RecordsCorpus as RecordsCorpus
