@@ -697,12 +697,10 @@ def json_entries(
         except (ValueError, RecursionError) as error:
             damage.meet(DataError.at(path, number, f"no JSON ({error})", piece, advice))
             continue
-        boxes = piece.count("{") + piece.count("[")
-        entries: Any = [(number, found)]
-        if is_list:
-            entries = ((f"record {n}", entry) for n, entry in enumerate(found, 1))
-        for place, entry in entries:
-            problem = too_deep(entry) if boxes > DEEPEST else ""
+        many = piece.count("{") + piece.count("[") > DEEPEST
+        for n, entry in enumerate(found if is_list else [found], 1):
+            place = f"record {n}" if is_list else number
+            problem = too_deep(entry) if many else ""
             problem = problem if isinstance(entry, dict) else "no object"
             if problem:
                 shown = reprlib.repr(entry)
