@@ -273,6 +273,11 @@ def test_tagged_words_of_a_dataset_are_spans():
     assert labels(sentence, "pos") == ["N", "N", "V"]
 
 
+def test_a_row_without_words_is_a_sentence_without_words():
+    corpus = RecordsCorpus([{"text": [], "label": []}], **whole)
+    assert [s.words for s in corpus.train] == [[]]
+
+
 def test_wrong_rows_are_told():
     with pytest.raises(DataError, match=r"records.train, line 1: field 'text'"):
         RecordsCorpus([{"txt": "x", "label": 1}], **whole)
@@ -331,6 +336,7 @@ NOTES = {
     "before the start": "T1\tPER -3 3\tAda",
     "no tabs": "T1 PER 0 3 Ada",
     "no places": "T1\tPER",
+    "no label": "T1\t 0 3\tAda",
     "a number that is no offset": "T1\tPER 1 " + "1" * 100_000,
 }
 

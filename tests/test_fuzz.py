@@ -54,7 +54,7 @@ from flairnb.tokenization import SpaceTokenizer
 slow = bool(os.environ.get("FLAIRNB_SLOW_TESTS"))
 FILES = int(os.environ.get("FUZZ_FILES") or (100_000 if slow else 1_000))
 VARIANTS = {"tsv": 4, "json": 4, "no comments": 4}  # of a reader: a part of the files
-many = settings(max_examples=100_000 if slow else 60, deadline=None)
+many = settings(max_examples=10_000 if slow else 60, deadline=None)
 TABS = {"column_delimiter": "\t", "comment_symbol": "# "}
 
 

@@ -824,7 +824,8 @@ def _row_record(
         if words is not None and isinstance(value, list):
             if len(value) != len(words):
                 raise ValueError(f"{len(value)} of {name!r} for {len(words)} words")
-            tags[layer] = ["" if missing(one) else str(one) for one in value]
+            if value:
+                tags[layer] = ["" if missing(one) else str(one) for one in value]
         else:
             marks += marks_of(value, layer)
     check_places(marks, found)
@@ -840,7 +841,9 @@ def brat_span(
     _, about, said = line.split("\t", 2)
     label, places = about.split(" ", 1)
     (start, end), *others = (map(int, part.split(" ")) for part in places.split(";"))
-    if [(first, last) for first, last in others] or not label:
+    if not label:
+        raise ValueError("a span without a label")
+    if [(first, last) for first, last in others]:
         return None
     return Mark(label, "", start, end), said
 
