@@ -77,6 +77,12 @@ def lines(run):
     return [re.sub(r"time: +[\d.]+s", "", line) for line in text.splitlines()]
 
 
+def log_lines(run):
+    "`training.log` without its times"
+    text = (run / "training.log").read_text()
+    return re.sub(r"(?m)^[\d-]+ [\d:,]+ |time: +[\d.]+s", "", text)
+
+
 # --- text ---
 
 
@@ -422,9 +428,9 @@ def test_a_run_goes_on_to_the_bit_after_any_split(
     runs.mkdir()
 
     def copied(
-        path, state
+        path, state, trainer
     ):  # and what has been written so far, as a dead run leaves it
-        write(path, state)
+        write(path, state, trainer)
         kept = runs / str(len(list(runs.iterdir())))
         kept.mkdir()
         for file in path.parent.iterdir():
@@ -454,12 +460,14 @@ def test_a_run_goes_on_to_the_bit_after_any_split(
         assert same(found, wanted), f"after split {number + 1}"
         assert kept == best
         assert lines(runs / str(number)) == lines(whole)
+        assert log_lines(runs / str(number)) == log_lines(whole)
 
 
 def end(run):
     "The last checkpoint, and the weights of the best model"
     state = read_checkpoint(run / "checkpoint.pt")
     state["progress"]["lines"] = lines(run)
+    state.pop("log")  # length of a file that holds times
     model = LanguageModel.load_language_model(run / "best-lm.pt")
     return state, {name: x.tolist() for name, x in model.state_dict().items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -36,6 +37,9 @@ from flairnb.trainers.schedules import LinearSchedulerWithWarmup
 
 # --- equal to the bit ---
 
+SLOW = "FLAIRNB_SLOW_TESTS" in os.environ
+TIMES, EPOCHS = (4, 4) if SLOW else (3, 2)  # of each sentence in train; in a run
+
 
 def words_of(size=5, **chosen):
     words = sorted({word for text in TEXTS for word in text.split()})
@@ -50,7 +54,7 @@ def tagger_on(*embeddings, **chosen):
 
 
 def classes():
-    sentences = [Sentence(text) for text in TEXTS * 3]
+    sentences = [Sentence(text) for text in TEXTS * TIMES]
     for sentence in sentences:
         kind = "short" if len(sentence) < 3 else "long"
         sentence.add_label("size", kind)
@@ -61,14 +65,14 @@ def classes():
 def words_case(folder):
     "The tagger of the tutorial's script on checkpoints, its words trained as well"
     model = tagger_on(words_of(fine_tune=True), use_crf=True)
-    return model, corpus_of(), {"write_weights": True, "patience": 0}
+    return model, corpus_of(TEXTS * TIMES), {"write_weights": True, "patience": 0}
 
 
 def characters_case(folder, mode):
     models = [FlairEmbeddings(f"mini-{way}") for way in ("forward", "backward")]
     model = tagger_on(CharacterEmbeddings(None, 3, 3), *models)
     chosen = {"embeddings_storage_mode": mode, "weight_decay": 0.01}
-    return model, corpus_of(), chosen | {"optimizer": torch.optim.AdamW}
+    return model, corpus_of(TEXTS * TIMES), chosen | {"optimizer": torch.optim.AdamW}
 
 
 def transformer_case(folder):
@@ -80,7 +84,7 @@ def transformer_case(folder):
     model = tagger_on(vectors, **chosen)
     given = {"optimizer": torch.optim.AdamW, "scheduler": OneCycleLR}
     given |= {"mini_batch_chunk_size": 3, "learning_rate": 1e-3, "weight_decay": 0.0}
-    return model, corpus_of(), given | {"embeddings_storage_mode": "none"}
+    return model, corpus_of(TEXTS * TIMES), given | {"embeddings_storage_mode": "none"}
 
 
 def classifier_case(folder):
@@ -99,12 +103,13 @@ CASES = {
     "transformer": transformer_case,
     "classifier": classifier_case,
 }
-ALL = {"mini_batch_size": 8, "max_epochs": 3, "seed": 3, "checkpoint_every": 1}
+ALL = {"mini_batch_size": 8, "max_epochs": EPOCHS, "seed": 3, "checkpoint_every": 1}
 PROCESS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from test_resume import resume_all
-resume_all(sys.argv[2], sys.argv[3])
+for case in sys.argv[3:]:
+    resume_all(f"{sys.argv[2]}/{case}", case)
 """
 
 
@@ -148,12 +153,12 @@ def plain_files(run):
     return found
 
 
-@pytest.fixture
-def stops(tmp_path, monkeypatch):
-    "Copies the folder whenever a checkpoint was written, with what a dead run adds"
+def note_stops(folder, patch):
+    "Copy the folder of a run whenever a checkpoint was written, with what a dead run adds"
     from flairnb.trainers import trainer as page
 
-    write, places = page.write_run, tmp_path / "stopped"
+    write, places = page.write_run, folder / "stopped"
+    places.mkdir(parents=True)
 
     def copied(run):
         write(run)
@@ -161,40 +166,51 @@ def stops(tmp_path, monkeypatch):
         shutil.copytree(run.folder, place)
         (place / ".training.lock").unlink()
         (place / ".best-model.pt.tmp-1-1").write_text("half")
-        for name in ("training.log", "weights.txt"):
-            with open(place / name, "a") as file:
-                file.write("what came after it\nand is cut sho")
-        with open(place / "loss.tsv", "a") as file:
-            file.write("a row of an epoch that will come again\n")
+        for name in ("training.log", "weights.txt", "loss.tsv"):
+            if (place / name).exists():
+                with open(place / name, "a") as file:
+                    file.write("what came after it\nand is cut sho")
 
-    places.mkdir()
-    monkeypatch.setattr(page, "write_run", copied)
-    monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    return places
+    patch.setattr(page, "write_run", copied)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    "A whole run of each case, and runs that a new process took up from each of its steps"
+    top = tmp_path_factory.mktemp("cases")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLAIRNB_CACHE_ROOT", str(top / "cache"))
+        for case, make in CASES.items():
+            folder = top / case
+            with pytest.MonkeyPatch.context() as inner:
+                note_stops(folder, inner)
+                model, corpus, chosen = make(folder)
+                ModelTrainer(model, corpus).train(folder / "run", **(ALL | chosen))
+        here = str(Path(__file__).parent)
+        command = [sys.executable, "-c", PROCESS, here, str(top), *CASES]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return top
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_goes_on_to_the_bit_from_any_step(case, tmp_path, stops):
-    model, corpus, chosen = CASES[case](tmp_path)
-    whole = tmp_path / "run"
-    ModelTrainer(model, corpus).train(whole, **(ALL | chosen))
-    count = len(list(stops.iterdir()))
-    assert count == 1 + 3 * -(-len(corpus.train) // 8)  # the start, and each step
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", PROCESS, here, str(tmp_path), case]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_a_run_goes_on_to_the_bit_from_any_step(case, stopped):
+    whole, places = (
+        stopped / case / "run",
+        sorted((stopped / case / "stopped").iterdir()),
+    )
+    count = TIMES * len(TEXTS)
+    assert len(places) == 1 + EPOCHS * -(-count // 8)  # the start, and each step
     state, files = plain_state(whole), plain_files(whole)
-    for place in sorted(stops.iterdir()):
-        run = place / "run"
-        found = plain_state(run)
+    for place in places:
+        found = plain_state(place / "run")
         for part in state:
             assert same(found[part], state[part]), f"{part} after step {place.name}"
-        again = plain_files(run)
+        again = plain_files(place / "run")
         assert again.keys() == files.keys()
         for name in files:
             assert same(again[name], files[name]), f"{name} after step {place.name}"
-        assert plain_log(run) == plain_log(whole)
+        assert plain_log(place / "run") == plain_log(whole)
 
 
 def test_the_cases_learn_something(tmp_path):
@@ -263,7 +279,7 @@ def test_resume_as_in_flair_0_12(tmp_path):
         trainer.resume(tagger_for(corpus_of()))
 
 
-def test_a_better_model_of_the_first_part_survives(tmp_path, monkeypatch):
+def test_a_better_model_of_the_first_part_survives(tmp_path):
     first_part(tmp_path)
     before = (tmp_path / "best-model.pt").read_bytes()
     best = read(tmp_path / "best-model.pt")

@@ -21,6 +21,7 @@ from flairnb.data.labels import Dictionary
 from flairnb.datasets import SAMPLE_ENGLISH, ColumnCorpus
 from flairnb.foundation import sha256_of
 from flairnb.models import LanguageModel
+from flairnb.saving import read_model_file
 
 SHARED = Path(__file__).parents[2] / "shared"
 SCRIPTS, CORPORA = SHARED / "tutorial_7", SHARED / "corpora"
@@ -469,3 +470,78 @@ print(sentence.to_tagged_string())
     said = run(code, two_treebanks_work)
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith('Sentence[5]: "George Washington went to Washington"')
+
+
+# --- curves, and a run that is stopped and taken up again ---
+
+
+@needs_scripts
+def test_the_script_of_the_curves(small_work):
+    "The page shows a sketch: here, the first script is what it leaves out"
+    sketch = read_script("6_plots.py")
+    wanted, lines = sketch.split("# 가시화하기\n")
+    (argument,) = re.findall(r"(?m)^write_weights = True,$", wanted)
+    training = once("max_epochs=10", "max_epochs=2", read_script("1_pos_train.py"))
+    training = once(r"mini_batch_size=32,", rf"mini_batch_size=8, {argument}", training)
+    # the page's own slip: its files have bare names
+    there = f"import os\nos.chdir({FOLDER.as_posix()!r})\n"
+    done = run(training + there + lines, small_work)
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (small_work / FOLDER).iterdir()}
+    assert {"training.png", "weights.png", "loss.tsv", "weights.txt"} <= names
+    for name in ("training.png", "weights.png"):
+        assert (small_work / FOLDER / name).read_bytes()[1:4] == b"PNG"
+    rows = (small_work / FOLDER / "weights.txt").read_text().splitlines()
+    assert all(len(row.split("\t")) == 4 for row in rows)
+
+
+NAMES = "Ada Bob Cid Dora Emma Fay Gus Hal".split()
+
+
+@pytest.fixture
+def tweet_work(tmp_path):
+    "Made sentences in the files of WNUT 17"
+    folder = tmp_path / "mirror" / "corpora" / "wnut_17"
+    folder.mkdir(parents=True)
+    files = ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
+    for name, count in zip(files, (200, 60, 60), strict=True):
+        draw, lines = np.random.default_rng(count), []
+        for who in draw.choice(NAMES, count):
+            lines += [f"{who}\tB-person", "Lee\tI-person", "ran\tO", "home\tO", ""]
+        (folder / name).write_text("\n".join(lines))
+    vectors = KeyedVectors(100)
+    words = [*(name.lower() for name in NAMES), "lee", "ran", "home"]
+    numbers = np.random.default_rng(0).normal(size=(len(words), 100))
+    vectors.add_vectors(words, numbers.astype(np.float32))
+    make_mirror(tmp_path / "mirror", vectors, "made by the test")
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@needs_scripts
+def test_the_script_of_checkpoints(tweet_work):
+    script = read_script("7_resume.py")
+    script = once("max_epochs=10,", "max_epochs=2,", script)
+    script = once("max_epochs=150,", "max_epochs=5,", script)
+    first, second = script.split("# 8. ")
+    done = run(script, tweet_work)
+    assert done.returncode == 0, done.stderr
+    folder = tweet_work / "resources/taggers/example-ner"
+    names = {path.name for path in folder.iterdir()}
+    models = {"best-model.pt", "final-model.pt", "checkpoint.pt"}
+    assert names == models | {"dev.tsv", "loss.tsv", "test.tsv", "training.log"}
+    losses = (folder / "loss.tsv").read_text().splitlines()
+    assert [row.split("\t")[0] for row in losses] == ["EPOCH", *"12345"]
+    assert second.startswith("언제든지")
+    # the same without a stop
+    (tweet_work / "whole").mkdir()
+    whole = once("max_epochs=2,", "max_epochs=5,", first)
+    folders = once("resources/taggers/example-ner", "whole/example-ner", whole)
+    done = run(folders, tweet_work)
+    assert done.returncode == 0, done.stderr
+    ends = [
+        read_model_file(path / "final-model.pt").tensors
+        for path in (folder, tweet_work / "whole/example-ner")
+    ]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

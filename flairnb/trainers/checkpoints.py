@@ -234,7 +234,7 @@ def merged_arguments(
 ) -> dict[str, Any]:  # What holds now
     "What was said, and else what was kept; raises `ValueError` on a contradiction"
     merged, differences = dict(kept), []
-    for name in said:
+    for name in sorted(said):
         same = kept.get(name) == given[name] or name in free
         if not same and name not in override:
             both = f"{kept.get(name)!r} in the checkpoint, {given[name]!r} now"

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from ..batches import Batch
 from ..evaluation import Result
 from ..foundation import atomic_write, logger
+from .checkpoints import pack_state
 
 # %% auto #0
 __all__ = ['EVENTS', 'result_columns', 'History', 'RunLog', 'cut_back', 'time_stamp', 'progress', 'WeightWriter',
@@ -314,18 +315,25 @@ class Listeners:
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         "What the plugins keep, by number and class"
-        return {
-            f"{number} {type(plugin).__name__}": plugin.state_dict()
-            for number, plugin in enumerate(self.plugins)
-        }
+        states: dict[str, dict[str, Any]] = {}
+        for number, plugin in enumerate(self.plugins):
+            kind = type(plugin).__name__
+            try:
+                state = plugin.state_dict()
+                pack_state(state, {})  # whether a checkpoint can hold it
+                states[f"{number} {kind}"] = state
+            except Exception as error:
+                if self._raise:
+                    raise
+                what = f"{type(error).__name__}: {error}"
+                self._say(f"plugin {kind}.state_dict failed: {what}")
+        return states
 
-    def load_state_dict(self, states: Mapping[str, dict[str, Any]]) -> None:
-        "Give each plugin its own back, and say whose was not given again"
+    def load_state_dict(self, states: Mapping[str, dict[str, Any]]) -> list[str]:
+        "Give each plugin its own back; returns whose plugin was not given again"
         left = dict(states)
-        for name in self.state_dict():
+        for number, plugin in enumerate(self.plugins):
+            name = f"{number} {type(plugin).__name__}"
             if name in left:
-                number = int(name.partition(" ")[0])
-                self.plugins[number].load_state_dict(left.pop(name))
-        for name in left:
-            kind = name.partition(" ")[2]
-            self._say(f"the checkpoint knows a plugin {kind}, which was not given")
+                plugin.load_state_dict(left.pop(name))
+        return [name.partition(" ")[2] for name in left]

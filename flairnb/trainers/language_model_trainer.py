@@ -31,16 +31,19 @@ from flairnb.models.language_model import (
 )
 from ..nn.layers import evaluating
 from flairnb.trainers.checkpoints import (
-    random_states,
+    locked,
     read_checkpoint,
-    restore_random_states,
+    restore_training_state,
+    size_told,
+    sweep,
+    training_state,
     write_checkpoint,
 )
 from .history import RunLog, progress
 from .steps import check_arguments, check_finite
 
 # %% auto #0
-__all__ = ['FLIPPED', 'PIECE', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
+__all__ = ['FLIPPED', 'PIECE', 'KIND', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
            'LanguageModelSettings', 'mean_loss_of', 'train_split', 'split_order', 'LanguageModelProgress',
            'LanguageModelTrainer', 'corpus_fingerprint', 'LanguageModelRun']
 
@@ -289,6 +292,9 @@ class LanguageModelProgress:
         )
 
 # %% ../../nbs/31_language_model_trainer.ipynb #trainer
+KIND = "LanguageModelTrainer"  # whose checkpoints these are
+
+
 class LanguageModelTrainer:
     "Trains a language model on a corpus of text"
 
@@ -338,13 +344,18 @@ class LanguageModelTrainer:
         run = LanguageModelRun(
             self.model, self.corpus, moves, settings, Path(base_path)
         )
-        if self._kept is not None:
-            run.restore(self._kept)
-            self._kept = None
-        try:
-            return run.to_the_end(checkpoint)
-        finally:
-            run.log.close()
+        run.folder.mkdir(parents=True, exist_ok=True)
+        kept, self._kept = self._kept, None
+        with locked(run.folder):
+            sweep(run.folder)
+            if kept is not None:
+                run.restore(kept)
+            end = 0 if kept is None else kept["log"]
+            run.log = RunLog(run.folder / "training.log", end)
+            try:
+                return run.to_the_end(checkpoint)
+            finally:
+                run.log.close()
 
     def evaluate(
         self,
@@ -363,7 +374,7 @@ class LanguageModelTrainer:
         optimizer: type[Optimizer] = SGD,  # The same class
     ) -> LanguageModelTrainer:  # Its `train` goes on
         "A trainer that goes on; raises `ValueError` if the corpus is another one"
-        kept = read_checkpoint(checkpoint_file)
+        kept = read_checkpoint(checkpoint_file, KIND)
         found = corpus_fingerprint(corpus)
         if kept["corpus"] != found:
             message = f"{checkpoint_file} was made with another text"
@@ -397,8 +408,7 @@ class LanguageModelRun:
     ) -> None:
         self.model, self.corpus, self.optimizer = model, corpus, optimizer
         self.settings, self.folder = settings, folder
-        self.progress = LanguageModelProgress(current_seed())
-        self.log = RunLog(folder / "training.log")
+        self.progress, self.log = LanguageModelProgress(current_seed()), RunLog()
 
     @property
     def learning_rate(self) -> float:
@@ -416,7 +426,7 @@ class LanguageModelRun:
         while not self.finished:
             self.one_split()
             if checkpoint:
-                write_checkpoint(self.folder / "checkpoint.pt", self.state())
+                self.write()
         best = self.folder / "best-lm.pt"
         if best.is_file():
             kept = LanguageModel.load_language_model(best)
@@ -425,6 +435,12 @@ class LanguageModelRun:
         self._add_line(f"TEST: valid loss {loss:.4f} | valid ppl {math.exp(loss):.4f}")
         scores = {"test_loss": loss, "test_perplexity": math.exp(loss)}
         return scores | {"best_valid_loss": self.progress.best_loss}
+
+    def write(self) -> None:
+        "Write `checkpoint.pt`"
+        path, weights = self.folder / "checkpoint.pt", self.model.parameters()
+        with size_told(path, sum(tensor.nbytes for tensor in weights)):
+            write_checkpoint(path, self.state(), KIND)
 
     def one_split(self) -> None:
         "Train on a split, measure, keep the model if it is the best, lower the rate"
@@ -486,22 +502,13 @@ class LanguageModelRun:
         "All that is needed to go on"
         return {
             "model": self.model.config(),
-            "weights": dict(self.model.state_dict()),
-            "optimizer_class": type(self.optimizer).__name__,
-            "optimizer": self.optimizer.state_dict(),
+            "training": training_state(self.model, self.optimizer),
             "progress": vars(self.progress) | {"lines": list(self.progress.lines)},
-            "random": random_states(),
             "corpus": corpus_fingerprint(self.corpus),
+            "log": self.log.position,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         "Go on from where `state` was taken; raises `ValueError` for another optimizer"
-        kept, ours = state["optimizer_class"], type(self.optimizer).__name__
-        if kept != ours:
-            raise ValueError(
-                f"the run was made with {kept}, not {ours}: give optimizer="
-            )
-        self.model.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_training_state(state["training"], self.model, self.optimizer)
         self.progress = LanguageModelProgress(**state["progress"])
-        restore_random_states(state["random"])

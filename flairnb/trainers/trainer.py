@@ -31,7 +31,13 @@ from ..data.corpus import Corpus, MultiCorpus, SentenceDataset, sample, union
 from ..data.labels import Dictionary
 from ..embeddings.base import drop_stores, store_vectors
 from ..evaluation import Result
-from ..foundation import atomic_write, current_seed, set_seed, sha256_of
+from flairnb.foundation import (
+    atomic_write,
+    current_seed,
+    logger,
+    set_seed,
+    sha256_of,
+)
 from ..models.model import Model, build_model
 from ..saving import read_model_file
 from flairnb.trainers.checkpoints import (
@@ -86,11 +92,11 @@ __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIN
            'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
            'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure', 'part_scores',
            'Progress', 'Interrupted', 'Signals', 'Run', 'open_files', 'sizes_of', 'introduce', 'save_model',
-           'save_best', 'find_best', 'run_state', 'write_run', 'check_same', 'restore_optimizer', 'take_over',
-           'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step', 'tell_of_batch', 'mean_loss',
-           'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'why_stop', 'all_epochs',
-           'until_the_end', 'results_of', 'carry_out', 'notes_said', 'resumed_settings', 'Restored', 'moved_files',
-           'ModelTrainer']
+           'save_best', 'find_best', 'run_state', 'write_run', 'check_same', 'begin_anew', 'restore_optimizer',
+           'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step', 'tell_of_batch',
+           'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'why_stop',
+           'all_epochs', 'until_the_end', 'results_of', 'carry_out', 'notes_said', 'resumed_settings', 'Restored',
+           'moved_files', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -351,15 +357,15 @@ class Run:
         "Note in the model how it was made"
         self.model.training_card = {"epochs": epochs} | self.settings.as_card()
 
-    def store_vectors(self) -> None:
-        "Compute what never changes, for all splits that are read"
+    def store_vectors(self, say: Callable[[str], None]) -> None:
+        "Compute what never changes, for all splits that are read, and tell of it"
         settings = self.settings
         splits = [self.model.embedded(split) for split in self.splits.values()]
         precision = settings.embeddings_storage_precision
         how = (settings.embeddings_storage_mode, precision)
         budget = settings.embeddings_storage_budget
         for line in store_vectors(self.model, splits, *how, budget):
-            self.log.say(line)
+            say(line)
 
 # %% ../../nbs/29_trainer.ipynb #files
 GROWING = ("training.log", "weights.txt")  # files that only grow
@@ -521,26 +527,39 @@ def check_same(
         raise ValueError(f"{message} stands at {where}: go on to the epoch's end first")
 
 # %% ../../nbs/29_trainer.ipynb #restore-optimizer
+def begin_anew(
+    run: Run,  # Whose optimizer cannot take over what another one knew
+    training: Mapping[str, Any],  # See `training_state`
+) -> None:
+    "Take over weights and random generators, and how far the rates have fallen"
+    run.warn("this is another optimizer: it begins without what the last one knew")
+    run.model.load_state_dict(training["weights"])
+    restore_random_states(training["random"])
+    if training["optimizer_class"] == type(run.optimizer).__name__:
+        fallen = max(group["lr"] for group in training["optimizer"]["param_groups"])
+        share = fallen / learning_rate_of(run.optimizer)
+        for group in run.optimizer.param_groups:
+            group["lr"] *= share
+
+
 def restore_optimizer(
     run: Run,  # Whose model, optimizer and schedule are fresh
     kept: Mapping[str, Any],  # The checkpoint
     override: Collection[str],  # Names of what stays fresh
 ) -> None:
     "Weights, optimizer, schedule and random generators of a checkpoint"
-    new, training = set(override), kept["training"]
+    new, training, schedule = set(override), kept["training"], run.schedule
     before = kept["arguments"]["scheduler"]
     same = before == run.settings.as_plain()["scheduler"]
-    walks = isinstance(run.schedule, StepSchedule) and bool(new & SHAPE)
-    if same and walks and isinstance(run.schedule, StepSchedule):
-        run.schedule.walk(kept["schedule"]["last_epoch"])
-    groups = run.optimizer.param_groups
+    walks = same and isinstance(schedule, StepSchedule) and bool(new & SHAPE)
+    if walks and isinstance(schedule, StepSchedule):
+        schedule.walk(kept["schedule"]["last_epoch"])
+    groups, theirs = run.optimizer.param_groups, training["optimizer"]["param_groups"]
     fresh = [{k: v for k, v in group.items() if k != "params"} for group in groups]
-    if (
-        "optimizer" in new
-        and training["optimizer_class"] != type(run.optimizer).__name__
-    ):
-        run.model.load_state_dict(training["weights"])
-        restore_random_states(training["random"])
+    sizes, those = ([len(g["params"]) for g in some] for some in (groups, theirs))
+    other = training["optimizer_class"] != type(run.optimizer).__name__
+    if (other and "optimizer" in new) or (sizes != those and not other):
+        begin_anew(run, training)
     else:
         restore_training_state(training, run.model, run.optimizer)
         rates = {"lr", "initial_lr", "max_lr", "min_lr"}
@@ -548,7 +567,7 @@ def restore_optimizer(
         for group, values in zip(run.optimizer.param_groups, fresh, strict=True):
             group.update({k: v for k, v in values.items() if k in own})
     if same and not walks:
-        run.schedule.load_state_dict(kept["schedule"])
+        schedule.load_state_dict(kept["schedule"])
 
 
 def take_over(
@@ -568,7 +587,8 @@ def take_over(
         run.progress.best, run.progress.best_sum = None, ""
     find_best(run.folder, run.progress.best_sum)
     run.history.restore(kept["history"])
-    run.listeners.load_state_dict(kept["plugins"])
+    for kind in run.listeners.load_state_dict(kept["plugins"]):
+        logger.warning(f"the checkpoint knows a plugin {kind}, which was not given")
 
 # %% ../../nbs/29_trainer.ipynb #broken
 FORGIVEN = 10  # broken batches of an epoch, or a tenth of it if that is more
@@ -674,7 +694,8 @@ def tell_of_batch(
     "Tell the plugins of a batch, if one of them wants to hear it"
     if run.listeners.hear(event):
         now = run.progress
-        what = (batch, now.batch + (loss is None), batches, loss, points)
+        number = now.batch + (event != "after_training_batch")
+        what = (batch, number, batches, loss, points)
         run.listeners.tell(event, BatchMoment(run, now.epoch, *what))
 
 # %% ../../nbs/29_trainer.ipynb #train-epoch
@@ -746,16 +767,18 @@ def measure_epoch(
     loss: float,  # Mean loss on train
 ) -> tuple[dict[str, Any], dict[str, Result]]:  # A row of the history; the results
     "Measure the splits that are watched"
-    now, results = run.progress, dict[str, Result]()
+    now, results, lines = run.progress, dict[str, Result](), list[str]()
     row: dict[str, Any] = {"EPOCH": now.epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
     row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": now.rate, "TRAIN_LOSS": loss}
-    run.log.say(f"EPOCH {now.epoch} done: loss {loss:.4f} - lr {now.rate:g}")
+    lines.append(f"EPOCH {now.epoch} done: loss {loss:.4f} - lr {now.rate:g}")
     for name, split in run.measured.items():
         with run.signals.at_once():
             result = results[name] = measure(run.model, name, split, run.settings)
         row |= result_columns(name.upper(), result)
         scores = f"loss {result.loss:.4f} - score {result.main_score:.4f}"
-        run.log.say(f"{name.upper()}: {scores}")
+        lines.append(f"{name.upper()}: {scores}")
+    for line in lines:  # not before, for whoever interrupts an evaluation begins anew
+        run.log.say(line)
     return row, results
 
 # %% ../../nbs/29_trainer.ipynb #judge
@@ -837,7 +860,7 @@ def until_the_end(
     with run.signals:
         try:
             with run.signals.at_once():
-                run.store_vectors()
+                run.store_vectors(run.log.say if kept is None else logger.info)
             if kept is not None:
                 restore_random_states(kept["training"]["random"])
             run.tell("after_setup")
@@ -942,7 +965,8 @@ def notes_said(
             return method(self, *args, **kwargs)
         said = dict(signature.bind(self, *args, **kwargs).arguments)
         more = next((p.name for p in signature.parameters.values() if p.kind == 4), "")
-        trainer._said = {*said, *said.pop(more, {})} - {"self", more}
+        own = {"self", "override", more}
+        trainer._said = {*said, *said.pop(more, {})} - own
         try:
             return method(self, *args, **kwargs)
         finally:
@@ -989,6 +1013,8 @@ def resumed_settings(
     plateau = kept["scheduler"] == AnnealOnPlateau.__name__
     free = FREE | ({"max_epochs"} if plateau else set())
     plain = _flat(Settings(**given).as_plain())
+    if "optimizer" in override:  # whose arguments mean nothing to another one
+        kept = {**kept, "optimizer_arguments": {}}
     merged = merged_arguments(_flat(kept), plain, said, override, free)
     own = {f.name for f in fields(Settings)} - {"optimizer_arguments"}
     for name, value in merged.items():

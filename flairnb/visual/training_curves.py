@@ -14,7 +14,8 @@ from ..foundation import atomic_write
 Axes = Any  # matplotlib's, which is imported only when something is drawn
 
 # %% auto #0
-__all__ = ['Axes', 'UNITS', 'Curves', 'read_columns_of', 'curves_of', 'draw_curves', 'plot_history', 'Plotter']
+__all__ = ['Axes', 'UNITS', 'Curves', 'ACROSS', 'read_columns_of', 'curves_of', 'draw_curves', 'plot_history', 'read_weights_of',
+           'plot_weight_file', 'Plotter']
 
 # %% ../../nbs/28_plotting.ipynb #read-columns
 def read_columns_of(
@@ -96,6 +97,50 @@ def plot_history(
         draw_curves(one, curves, value)
     return axes
 
+# %% ../../nbs/28_plotting.ipynb #plot-weight-file
+ACROSS = 3  # pictures side by side
+
+
+def read_weights_of(
+    path: str | Path,  # A `weights.txt`
+) -> dict[str, Curves]:  # By tensor, then by number of the weight: iteration and value
+    "Weights of a run; raises `ValueError` if a line is something else"
+    found: dict[str, Curves] = {}
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        cells = line.split("\t")
+        try:
+            iteration, name, place, value = cells
+            point = (int(iteration), float(value))
+        except ValueError:
+            if number == len(lines):  # which a run that was killed may have cut short
+                break
+            raise ValueError(f"{path}, line {number} is no weight: {line!r}") from None
+        found.setdefault(name, {}).setdefault(place, []).append(point)
+    if not found:
+        raise ValueError(f"{path} holds no weights: train with write_weights=True")
+    return found
+
+
+def plot_weight_file(
+    path: str | Path,  # A `weights.txt`
+) -> list[Axes]:  # One for each tensor
+    "Draw the followed weights of each tensor over the steps of a run"
+    from matplotlib.figure import Figure
+
+    found = read_weights_of(path)
+    rows = -(-len(found) // ACROSS)
+    figure = Figure(figsize=(3.2 * ACROSS, 2 * rows), layout="constrained")
+    made = []
+    for place, (name, curves) in enumerate(found.items(), start=1):
+        axes = figure.add_subplot(rows, ACROSS, place)
+        for points in curves.values():
+            axes.plot(*zip(*points, strict=True), linewidth=1, marker=".")
+        axes.set_title(name, fontsize="x-small")
+        axes.set_xlabel("steps", fontsize="x-small")
+        made.append(axes)
+    return made
+
 # %% ../../nbs/28_plotting.ipynb #plotter
 class Plotter:
     "Draws the files that a training run leaves"
@@ -106,8 +151,17 @@ class Plotter:
         plot_values: Sequence[str] = ("loss", "F1"),  # Quantities to draw
     ) -> Path:  # The picture, `training.png` beside the file
         "Draw the curves of a run into `training.png`"
-        axes = plot_history(file_name, plot_values)
-        target = Path(file_name).parent / "training.png"
+        return self._save(plot_history(file_name, plot_values), file_name, "training")
+
+    def plot_weights(
+        self,
+        file_name: str | Path,  # A `weights.txt`
+    ) -> Path:  # The picture, `weights.png` beside the file
+        "Draw the weights of a run into `weights.png`"
+        return self._save(plot_weight_file(file_name), file_name, "weights")
+
+    def _save(self, axes: list[Axes], file_name: str | Path, name: str) -> Path:
+        target = Path(file_name).parent / f"{name}.png"
         with atomic_write(target) as file:
             axes[0].figure.savefig(file, dpi=200, format="png")
         return target
