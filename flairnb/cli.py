@@ -336,6 +336,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     "Arguments of `flairnb train`"
     parser.add_argument("config", nargs="?", help="a TOML file; see flairnb init")
     parser.add_argument("--check", action="store_true", help="only check it")
+    about = "go on from the checkpoint in base_path, if there is one"
+    parser.add_argument("--resume", action="store_true", help=about)
     group = parser.add_argument_group("the run", "in place of what the file says")
     group.add_argument("--corpus", action="append", default=[], help="see evaluate")
     group.add_argument("--format", choices=list(FORMATS), help="of files of your own")
@@ -372,7 +374,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     if arguments.check:
         print(f"{name} describes a run")
         return 0
-    found = job.carry_out()
+    found = job.carry_out(arguments.resume)
     where = Path(job.training.arguments["base_path"])
     print(f"Score on test: {found['test_score']:.4f}")
     print(f"Results: {where}")
@@ -776,6 +778,7 @@ COMMANDS = {
             "train --corpus UD_ENGLISH --model SequenceTagger --label-type upos "
             "--embeddings WordEmbeddings:glove --base-path taggers/upos",
             "train run.toml --check",
+            "train run.toml --checkpoint --resume",
         ),
     ),
     "evaluate": Command(

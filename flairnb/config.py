@@ -50,12 +50,14 @@ from flairnb.embeddings.base import (
     StackedEmbeddings,
     TokenEmbeddings,
 )
+from .embeddings.document import DocumentTFIDFEmbeddings
 from .embeddings.flair import FlairEmbeddings, PooledFlairEmbeddings
 from .embeddings.word import OneHotEmbeddings
 from .foundation import set_seed
 from .models.model import MODEL_CLASSES, Head
 from .trainers.schedules import AnnealOnPlateau, LinearSchedulerWithWarmup
-from .trainers.trainer import ModelTrainer
+from .trainers.steps import Settings
+from .trainers.trainer import CHECKPOINT_FILE, ModelTrainer
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -143,6 +145,15 @@ def _dialect(strict: bool = True, escapechar: str | None = None) -> None:
     "Arguments of `csv.reader` that `csv.excel` does not show"
 
 
+def _tfidf_arguments() -> dict[str, Argument]:
+    "What scikit-learn can be told, if it is there"
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError:
+        return {}
+    return own_arguments(TfidfVectorizer)
+
+
 def csv_arguments() -> dict[str, Argument]:
     "How a table is laid out, as Python's `csv` names it"
     known = {n: v for n, v in vars(csv.excel).items() if n[0] != "_"}
@@ -179,6 +190,7 @@ PASSED_ON: list[tuple[Any, _Arguments]] = [
     (DataPairCorpus, _corpus_arguments),
     (TextCorpus, _corpus_arguments),
     (MultiCorpus, _corpus_arguments),
+    (DocumentTFIDFEmbeddings, _tfidf_arguments),
     (PooledFlairEmbeddings, lambda: own_arguments(FlairEmbeddings)),
     (OneHotEmbeddings.from_corpus, lambda: own_arguments(OneHotEmbeddings)),
     (ModelTrainer.fine_tune, lambda: own_arguments(ModelTrainer.train)),
@@ -736,10 +748,9 @@ def training_call(
     tune = converted(given.pop("fine_tune", False), bool, f"{label} fine_tune")
     known = optimizer_arguments(given.get("optimizer"), tune) | training_arguments(tune)
     arguments = checked(given, known, label)
-    settings: Any = vars(sys.modules[ModelTrainer.__module__])["Settings"]
-    some = {f.name for f in fields(settings)} - {"optimizer", "seed"}
+    some = {f.name for f in fields(Settings)} - {"optimizer", "seed"}
     try:
-        settings(**{name: x for name, x in arguments.items() if name in some})
+        Settings(**{name: x for name, x in arguments.items() if name in some})
     except ValueError as error:
         raise ConfigError(f"{label} {error}") from None
     return Call(ModelTrainer.fine_tune if tune else ModelTrainer.train, arguments)
@@ -782,13 +793,20 @@ class Job:
         plans = (corpus_plan(config, where), model_plan(config, where))
         return cls(*plans, training_call(config, where), seed)
 
-    def carry_out(self) -> dict[str, Any]:
-        "Read, build, train; returns what `ModelTrainer.train` returns"
+    def carry_out(
+        self,
+        resume: bool = False,  # Go on from the checkpoint in `base_path`, if any
+    ) -> dict[str, Any]:  # As from `ModelTrainer.train`
+        "Read, build, train; raises `ValueError` if the checkpoint is of another run"
         if self.seed is not None:
             set_seed(self.seed)
         corpus = self.corpus.make()
-        trainer = ModelTrainer(self.model.make(corpus), corpus)
         call = self.training
+        path = Path(call.arguments["base_path"]) / CHECKPOINT_FILE
+        if resume and path.is_file():
+            trainer = ModelTrainer.load_checkpoint(path, corpus)
+        else:
+            trainer = ModelTrainer(self.model.make(corpus), corpus)
         found: dict[str, Any] = call.target(trainer, **call.arguments)
         return found
 

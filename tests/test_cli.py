@@ -383,7 +383,7 @@ def test_a_pair_is_two_texts(capsys, monkeypatch, place):
 
 def test_faults_of_models(capsys, place, monkeypatch):
     typed(monkeypatch, "x\n")
-    write_checkpoint("run.ckpt", {"epoch": 1})
+    write_checkpoint("run.ckpt", {"epoch": 1}, "ModelTrainer")
     write_model_file("other.pt", {}, {"class": "LanguageModel"})
     (place / "bytes").write_bytes(b"\xff\xfe\xfa")
     data = bytearray((place / WORD_MODEL).read_bytes())
@@ -603,6 +603,25 @@ def test_init_writes_a_file_that_runs_and_writes_over_none(capsys, place):
     told(capsys, "init", "new.toml", "--force")
 
 
+def test_a_run_that_was_stopped_goes_on_to_the_bit(capsys, place):
+    words = "train words.toml --checkpoint --quiet --resume --set training.shuffle=true"
+    told(capsys, *words.split(), "--base-path", "straight", "--max-epochs", 4)
+    told(capsys, *words.split(), "--base-path", "halved", "--max-epochs", 2)
+    told(capsys, *words.split(), "--base-path", "halved", "--max-epochs", 4)
+    first, second = (
+        read_model_file(f"{x}/final-model.pt") for x in ("straight", "halved")
+    )
+    assert all(
+        (tensor == second.tensors[name]).all() for name, tensor in first.tensors.items()
+    )
+    lines = (place / "halved" / "loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["EPOCH", "1", "2", "3", "4"]
+    line = refused(
+        capsys, *words.split(), *"--base-path halved --learning-rate 0.5".split()
+    )
+    assert "learning_rate" in line
+
+
 # --- evaluate ---
 
 
@@ -720,7 +739,7 @@ def test_what_a_model_file_holds_is_told(capsys, place):
     assert facts["numbers"] == sum(tensor.numel() for tensor in weights)
     text = told(capsys, "info", WORD_MODEL)
     assert facts["sha256"] in text and "\n  max_epochs: 12" in text
-    write_checkpoint("run.ckpt", {"epoch": 1})
+    write_checkpoint("run.ckpt", {"epoch": 1}, "ModelTrainer")
     assert "Checkpoint" in told(capsys, "info", "run.ckpt")
     Model.load(WORD_MODEL).save_pretrained("whole")
     assert "whole/model.safetensors" in told(capsys, "info", "whole")

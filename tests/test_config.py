@@ -506,6 +506,18 @@ def test_the_corpora_of_the_catalogue_can_all_be_described():
         assert part.call.arguments == {"random_seed": 1}
 
 
+def test_what_scikit_learn_takes_is_a_key_too():
+    pytest.importorskip("sklearn")
+    table = run(
+        corpus={"format": "fasttext", "folder": "texts", "label_type": "mood"},
+        embeddings={"type": "DocumentTFIDFEmbeddings", "lowercase": False},
+        model={"type": "TextClassifier", "label_type": "mood"},
+    )
+    Job.of(table).carry_out()
+    config = read_model_file("out/final-model.pt").config["model"]
+    assert "'lowercase': False" in str(config)
+
+
 # --- pairs ---
 
 
