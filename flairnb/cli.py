@@ -82,8 +82,8 @@ __all__ = ['DEMO_TEXT', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE
            'run_train', 'add_corpus_options', 'add_evaluate', 'report', 'run_evaluate', 'add_predict', 'stream_of',
            'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split', 'run_convert',
            'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of', 'model_facts',
-           'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'Command', 'shared_options', 'build_parser',
-           'one_line', 'carry_out', 'main']
+           'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'Command', 'completion', 'shared_options',
+           'build_parser', 'one_line', 'carry_out', 'main']
 
 # %% ../nbs/38_cli.ipynb #train-demo
 DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
@@ -836,6 +836,33 @@ exit status:
   141  nobody reads the output any more
 """
 
+# %% ../nbs/38_cli.ipynb #completion
+_PATHS = ("model", "file", "config", "corpus", "source", "target", "output", "folder")
+
+
+def completion(
+    parser: argparse.ArgumentParser,  # From `build_parser`
+    shell: str,  # `bash`, `zsh` or `tcsh`
+) -> str:  # A script for it
+    "What a shell needs to complete; raises `ImportError` without shtab"
+    try:
+        import shtab
+    except ImportError as error:
+        message = "completion needs shtab: pip install 'flairnb[completion]'"
+        raise ImportError(message) from error
+    every = (one for action in parser._actions for one in _choices(action))
+    for action in every:
+        if action.dest in _PATHS:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    return str(shtab.complete(parser, shell))
+
+
+def _choices(action: argparse.Action) -> list[argparse.Action]:
+    "Arguments of the commands"
+    if not isinstance(action.choices, dict):
+        return []
+    return [one for command in action.choices.values() for one in command._actions]
+
 # %% ../nbs/38_cli.ipynb #shared-options
 def shared_options() -> argparse.ArgumentParser:
     "Options of every command"
@@ -845,6 +872,19 @@ def shared_options() -> argparse.ArgumentParser:
     group.add_argument("--quiet", action="store_true", help="no log, only results")
     group.add_argument("--debug", action="store_true", help="show where an error arose")
     return parser
+
+# %% ../nbs/38_cli.ipynb #print-completion
+class _PrintCompletion(argparse.Action):
+    "Writes a script and ends"
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, *given: Any, **named: Any
+    ) -> None:
+        try:
+            print(completion(parser, given[1]))
+        except ImportError as error:
+            parser.exit(FAILED, f"flairnb: {error}\n")
+        parser.exit()
 
 # %% ../nbs/38_cli.ipynb #build-parser
 def build_parser() -> argparse.ArgumentParser:
@@ -859,6 +899,11 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"flairnb {__version__}")
+    about = "write a script that completes commands, see the extra completion"
+    shells = ["bash", "zsh", "tcsh"]
+    parser.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=shells, help=about
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         some = "\n".join(f"  flairnb {example}" for example in command.examples)

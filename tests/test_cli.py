@@ -506,6 +506,22 @@ def test_help_and_version(capsys):
     assert f"flairnb {__version__}" in out and all(name in out for name in COMMANDS)
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_can_complete(shell, capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as caught:
+        main(["--print-completion", shell])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0 and "evaluate" in text and "print-completion" in text
+
+
+def test_completion_without_its_library_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(SystemExit) as caught:
+        main(["--print-completion", "bash"])
+    assert caught.value.code == 1 and "flairnb[completion]" in capsys.readouterr().err
+
+
 # --- train ---
 
 
