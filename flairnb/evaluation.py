@@ -13,13 +13,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .data.sentence import Sentence
+
 Counts = TypeVar("Counts", bound="LabelCounts")
 
 # %% auto #0
 __all__ = ['Counts', 'OUTSIDE', 'METRICS', 'AVERAGES', 'NOTHING', 'ratio', 'Score', 'scores_of', 'mean_score', 'Tally',
            'Confusion', 'confusion_of', 'integers', 'span_columns', 'align_spans', 'report_table', 'report_text',
            'check_metric', 'Result', 'summarize', 'merged_labels', 'LabelCounts', 'label_ids', 'count_pairs',
-           'TokenCounts', 'SpanCounts', 'SetPairs', 'LabelConfusion', 'SetCounts', 'calibration_error']
+           'TokenCounts', 'SpanCounts', 'SetPairs', 'LabelConfusion', 'SetCounts', 'Calibration', 'calibration_error']
 
 # %% ../nbs/20_evaluation.ipynb #ratio
 def ratio(
@@ -310,6 +312,7 @@ class Result:
     classification_report: dict[str, Any] = field(default_factory=dict)  # ... as a dict
     scores: dict[Any, float] = field(default_factory=dict)  # By (row, column) or name
     confusion: Any = field(default=None, repr=False, compare=False)  # See `Confusion`
+    calibration: Any = field(default=None, repr=False, compare=False)  # `Calibration`
 
     @property
     def loss(self) -> float:
@@ -614,6 +617,56 @@ class SetCounts(LabelCounts):
         ends = (int(pairs.count[right].sum()), int(pairs.count.sum()), False)
         return pairs, Tally(names, *pairs.sums(), *ends)
 
+# %% ../nbs/20_evaluation.ipynb #calibration-bins
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    "Answers in bins of equal width by confidence"
+
+    count: np.ndarray  # Answers of each bin, (bins,)
+    sure: np.ndarray  # Sum of their confidence, (bins,)
+    right: np.ndarray  # How many of them are right, (bins,)
+
+    @classmethod
+    def of(
+        cls,
+        confidence: ArrayLike,  # Probability given to each answer, (n,)
+        right: ArrayLike,  # Whether it was right, (n,)
+        bins: int = 15,  # How many bins of equal width
+    ) -> Calibration:  # The answers, counted
+        "Sort n answers into bins; raises `ValueError` unless each has a confidence"
+        sure = np.nan_to_num(np.asarray(confidence, dtype=float))
+        hit, slack = np.asarray(right, dtype=float), 1e-6  # of 32-bit numbers
+        if sure.shape != hit.shape or (np.abs(sure - 0.5) > 0.5 + slack).any():
+            shapes = f"{sure.shape} confidences and {hit.shape} truth values"
+            raise ValueError(
+                f"confidence lies between 0 and 1, one an answer: {shapes}"
+            )
+        place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)
+        sums = (np.bincount(place, column, minlength=bins) for column in (sure, hit))
+        return cls(np.bincount(place, minlength=bins), *sums)
+
+    @classmethod
+    def of_labels(
+        cls,
+        sentences: Iterable[Sentence],  # With gold and predicted labels
+        gold_label_type: str,  # Layer of the gold labels
+        label_type: str,  # Layer of the predicted labels
+        bins: int = 15,  # How many bins of equal width
+    ) -> Calibration:  # The predicted labels, counted
+        "Count what was predicted; it is right where gold says the same of the same"
+        sure, right = [], []
+        for sentence in sentences:
+            gold = {x.labeled_identifier for x in sentence.get_labels(gold_label_type)}
+            for label in sentence.get_labels(label_type):
+                sure.append(label.score)
+                right.append(label.labeled_identifier in gold)
+        return cls.of(sure, right, bins)
+
+    @property
+    def error(self) -> float:
+        "Mean gap between confidence and share of right answers, 0 to 1"
+        return float(np.abs(self.right - self.sure).sum() / max(self.count.sum(), 1))
+
 # %% ../nbs/20_evaluation.ipynb #calibration-error
 def calibration_error(
     confidence: ArrayLike,  # Probability given to each answer, (n,)
@@ -621,7 +674,4 @@ def calibration_error(
     bins: int = 15,  # How many bins of equal width
 ) -> float:  # Mean gap between confidence and share of right answers, 0 to 1
     "How far probabilities are from what they promise; 0.0 for no answers"
-    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)
-    gaps = np.bincount(place, hit - sure, minlength=bins)
-    return float(np.abs(gaps).sum() / max(len(sure), 1))
+    return Calibration.of(confidence, right, bins).error

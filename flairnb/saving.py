@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from .assets import Asset, AssetError, OfflineError, fetch, is_offline
 from .foundation import atomic_write
 
 # %% auto #0
-__all__ = ['FORMAT', 'FORMAT_VERSION', 'OTHER_KINDS', 'WEIGHTS', 'CONFIG', 'fingerprint', 'library_versions', 'write_model_file',
-           'in_order', 'ModelFileError', 'check_kind', 'header_is_clean', 'ModelFile', 'read_model_file',
-           'write_model_folder', 'find_model_file']
+__all__ = ['FORMAT', 'FORMAT_VERSION', 'OTHER_KINDS', 'HUB_KEYS', 'CARD_KEYS', 'TASKS', 'WRITTEN', 'WEIGHTS', 'CONFIG', 'README',
+           'fingerprint', 'library_versions', 'write_model_file', 'in_order', 'ModelFileError', 'check_kind',
+           'header_is_clean', 'ModelFile', 'read_model_file', 'CardTable', 'brief', 'embedding_names', 'setting_text',
+           'score_table', 'data_table', 'card_tables', 'card_text', 'card_scores', 'card_header', 'card_markdown',
+           'write_model_folder', 'find_model_file', 'fetch_model_file', 'push_folder']
 
 # %% ../nbs/10_saving.ipynb #fingerprint
 FORMAT = "flairnb"
@@ -54,6 +59,7 @@ def library_versions() -> dict[str, str]:
         "flairnb": __version__,
         "torch": str(torch.__version__),
         "safetensors": safetensors.__version__,
+        "transformers": version("transformers"),
         "python": platform.python_version(),
     }
 
@@ -182,20 +188,241 @@ def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
         message = f"{path} has format version {version}, this flairnb reads up to"
         raise ModelFileError(f"{message} {FORMAT_VERSION}: install a newer flairnb")
 
+# %% ../nbs/10_saving.ipynb #card-table
+@dataclass
+class CardTable:
+    "One table of a model card"
+
+    title: str  # What it is about
+    header: Sequence[str]  # Names of the columns
+    rows: list[list[str]]  # Cells
+
+    def as_text(self) -> str:
+        "Columns under each other; numbers stand to the right"
+        if not self.rows:
+            return self.title
+        rows = [list(self.header), *self.rows] if len(self.header) > 2 else self.rows
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        first, *others = widths
+        lines = [
+            "  ".join([row[0].ljust(first), *map(self._placed, row[1:], others)])
+            for row in rows
+        ]
+        return "\n".join([self.title, *(f"  {line.rstrip()}" for line in lines)])
+
+    def as_markdown(self) -> str:
+        "A table for GitHub and the hub"
+        rows = [self.header, ["---"] * len(self.header), *self.rows]
+        cells = (["\\|".join(cell.split("|")) for cell in row] for row in rows)
+        lines = (f"| {' | '.join(row)} |" for row in cells)
+        return "\n".join([f"## {self.title}", "", *lines])
+
+    def _placed(self, cell: str, width: int) -> str:
+        return cell.rjust(width) if len(self.header) > 2 else cell
+
+# %% ../nbs/10_saving.ipynb #card-values
+def brief(
+    value: Any,  # Anything that JSON can hold
+    most: int = 72,  # Characters
+) -> str:  # One line
+    "A value in one line, cut where it is too long"
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    else:
+        text = (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        )
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def embedding_names(
+    description: Mapping[str, Any],  # From the settings of a model
+) -> str:  # Such as `StackedEmbeddings(WordEmbeddings('glove'), OneHotEmbeddings)`
+    "Classes of embeddings, and what they are made of"
+    given = description.get("arguments") or {}
+    parts = given.get("embeddings") or []
+    parts = [parts] if isinstance(parts, Mapping) else parts
+    names = [embedding_names(part) for part in parts if isinstance(part, Mapping)]
+    named = given.get("name") or given.get("model")
+    names += [repr(named)] if isinstance(named, str) else []
+    return str(description.get("class")) + (f"({', '.join(names)})" if names else "")
+
+
+def setting_text(
+    value: Any,  # A setting of a model
+) -> str:  # What the card says of it
+    "A setting in one line"
+    if isinstance(value, Mapping) and "class" in value:
+        return embedding_names(value)
+    if isinstance(value, Mapping) and isinstance(value.get("items"), list):
+        items = value["items"]
+        return brief(f"{len(items)}: {', '.join(map(str, items))}")
+    return brief(value)
+
+# %% ../nbs/10_saving.ipynb #card-scores
+def score_table(
+    split: str,  # Which sentences were scored
+    report: Mapping[str, Any],  # A classification report, see `Result`
+) -> CardTable:  # A row for each label and average
+    "Scores by class"
+    titles = list(
+        dict.fromkeys(
+            key for row in report.values() if isinstance(row, Mapping) for key in row
+        )
+    )
+    rows = []
+    for name, row in report.items():  # a number alone, such as accuracy, is no row
+        alone = {"f1-score" if "f1-score" in titles else (titles or ["score"])[-1]: row}
+        cells = row if isinstance(row, Mapping) else alone
+        shown = (cells.get(title, "") for title in titles or ["score"])
+        rows.append(
+            [name, *(f"{x:.4f}" if isinstance(x, float) else f"{x}" for x in shown)]
+        )
+    return CardTable(f"Scores on {split}", ["", *(titles or ["score"])], rows)
+
+
+def data_table(
+    data: Mapping[str, Any],  # Of a card
+) -> CardTable:  # A row for each split
+    "What a model was trained and measured on"
+    splits = data.get("splits") or {}
+    titles = list(dict.fromkeys(key for split in splits.values() for key in split))
+    rows = [
+        [name, *(brief(split.get(t, ""), 16) for t in titles)]
+        for name, split in splits.items()
+    ]
+    name = f": {data['name']}" if data.get("name") else ""
+    return CardTable(f"Data{name}", ["split", *titles], rows)
+
+# %% ../nbs/10_saving.ipynb #card-tables
+HUB_KEYS = ("language", "license", "tags", "datasets", "base_model")
+CARD_KEYS = {"epochs", "seed", "times", "arguments", "training_parameters", "data"}
+CARD_KEYS |= {"scores", "versions", *HUB_KEYS}
+
+
+def card_tables(
+    description: Mapping[str, Any],  # The configuration in a model file
+) -> Iterator[CardTable]:  # In the order of the card
+    "The tables of a model card, those that have something to say"
+    card, model = description.get("training") or {}, description.get("model") or {}
+    rows = [["class", str(description.get("class"))]]
+    rows += [[name, setting_text(value)] for name, value in model.items()]
+    yield CardTable("Model", ["setting", "value"], rows)
+    if card.get("data"):
+        yield data_table(card["data"])
+    for split, report in (card.get("scores") or {}).items():
+        if report:
+            yield score_table(split, report)
+    about = {key: card[key] for key in ("epochs", "seed") if key in card}
+    about |= card.get("times") or {}
+    given = card.get("training_parameters") or {}
+    given = {**given, **(card.get("arguments") or {})}
+    given |= {key: value for key, value in card.items() if key not in CARD_KEYS}
+    for title, values in (
+        ("Training", about),
+        ("Arguments", given),
+        ("Versions", card.get("versions") or {}),
+    ):
+        if values:
+            rows = [[name, brief(value)] for name, value in values.items()]
+            yield CardTable(title, ["name", "value"], rows)
+
+# %% ../nbs/10_saving.ipynb #card-text
+def card_text(
+    description: Mapping[str, Any],  # The configuration in a model file
+) -> str:  # Lines for a console
+    "A model card for people at a console"
+    return "\n\n".join(table.as_text() for table in card_tables(description))
+
+# %% ../nbs/10_saving.ipynb #card-data
+TASKS = {
+    "SequenceTagger": "token-classification",
+    "TextClassifier": "text-classification",
+    "TextPairClassifier": "text-classification",
+    "TextRegressor": "text-classification",
+}
+
+
+def card_scores(
+    card: Mapping[str, Any],  # The `training` of a model file
+) -> dict[str, float]:  # By the hub's names
+    "The scores that stand for a model: on test, or else on what was scored last"
+    scores = card.get("scores") or {}
+    report = scores.get("test") or ([{}, *scores.values()][-1])
+    micro = report.get("micro avg") or {}
+    found = {"f1": micro.get("f1-score"), "accuracy": report.get("accuracy")}
+    found |= {name: micro.get(name) for name in ("precision", "recall")}
+    return {name: float(x) for name, x in found.items() if x is not None}
+
+
+def card_header(
+    description: Mapping[str, Any],  # The configuration in a model file
+    name: str = "",  # On the hub, `owner/name`
+) -> str:  # YAML
+    "What the hub wants to know of a model"
+    from huggingface_hub import EvalResult, ModelCardData
+
+    card, kind = description.get("training") or {}, str(description.get("class"))
+    task, scores = TASKS.get(kind), card_scores(card)
+    data = (card.get("data") or {}).get("name") or "unknown"
+    results = [
+        EvalResult(task or "other", data, data, metric_type=metric, metric_value=value)
+        for metric, value in scores.items()
+    ]
+    given = {key: card[key] for key in HUB_KEYS if card.get(key)}
+    tags = given.pop("tags", [])
+    given["tags"] = ["flairnb", kind, *([tags] if isinstance(tags, str) else tags)]
+    if results:
+        given |= {"metrics": list(scores), "eval_results": results}
+        given["model_name"] = name or kind
+    made = ModelCardData(library_name="flairnb", pipeline_tag=task, **given)
+    return str(made.to_yaml(line_break="\n"))
+
+# %% ../nbs/10_saving.ipynb #card-markdown
+WRITTEN = (
+    "<!-- Written by flairnb from the model file. Remove this line to keep yours. -->"
+)
+
+
+def card_markdown(
+    description: Mapping[str, Any],  # The configuration in a model file
+    name: str = "",  # On the hub, `owner/name`
+) -> str:  # The text of a `README.md`
+    "A model card in the hub's format"
+    kind = str(description.get("class"))
+    known, place = kind if kind in TASKS else "Model", name or "path/to/this/folder"
+    use = f"from flairnb.models import {known}\n\n"
+    use += f"model = {known}.from_pretrained({place!r})"
+    parts = [
+        f"---\n{card_header(description, name)}\n---",
+        WRITTEN,
+        f"# {name.rsplit('/')[-1] or kind}",
+        f"A `{kind}` of [flairnb](https://github.com/flairnb/flairnb).",
+        f"```python\n{use}\n```",
+        *(table.as_markdown() for table in card_tables(description)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
 # %% ../nbs/10_saving.ipynb #pretrained
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, README = "model.safetensors", "config.json", "README.md"
 
 
 def write_model_folder(
     folder: str | Path,  # Made if it is missing
     tensors: Mapping[str, Tensor],  # Tensors by name
     config: Mapping[str, Any],  # Anything that JSON can hold
+    name: str = "",  # On the hub, for the card
 ) -> None:
-    "Write `model.safetensors` and `config.json`"
+    "Write `model.safetensors`, `config.json` and the card as `README.md`"
     folder = Path(folder)
     write_model_file(folder / WEIGHTS, tensors, config)
     with atomic_write(folder / CONFIG, "w") as file:
         json.dump(config, file, ensure_ascii=False, indent=2, sort_keys=True)
+    card = folder / README
+    if not card.exists() or WRITTEN in card.read_text("utf-8", errors="replace"):
+        with atomic_write(card, "w") as file:
+            file.write(card_markdown(config, name))
 
 
 def find_model_file(
@@ -204,3 +431,58 @@ def find_model_file(
     "The file to read for a path that a user gave"
     path = Path(path)
     return path / WEIGHTS if (path / WEIGHTS).is_file() else path
+
+# %% ../nbs/10_saving.ipynb #fetch-model
+def fetch_model_file(
+    name: str | Path,  # A model file, a folder, or `owner/name` on the hub
+    revision: str | None = None,  # Branch, tag or commit on the hub
+    token: str | bool | None = None,  # For models that are not public
+) -> Path:  # The file with the weights
+    "Find or download a model; raises `FileNotFoundError` that says where it looked"
+    path, part = find_model_file(name), r"\w[\w.-]*"
+    if path.exists() or not re.fullmatch(f"{part}/{part}", str(name)):
+        check_kind(path)
+        return path
+    if path.suffix in (".pt", ".bin", ".safetensors"):
+        check_kind(path)
+    from huggingface_hub import hf_hub_download
+
+    asset = Asset(f"models/{name}/{WEIGHTS}")
+    try:
+        return fetch(asset)
+    except AssetError as error:
+        elsewhere = error
+    options: dict[str, Any] = {"revision": revision, "token": token}
+    try:
+        local = is_offline()
+        found = hf_hub_download(str(name), WEIGHTS, local_files_only=local, **options)
+    except (OSError, ValueError) as error:
+        where = "the hub's cache" if local else f"{name} on the hub"
+        told = f"{elsewhere}\n  looked for {name} as a folder, and {where}: {error}"
+        raise type(elsewhere)(told) from error
+    return Path(found)
+
+# %% ../nbs/10_saving.ipynb #push-folder
+def push_folder(
+    folder: str | Path,  # With a model and its card
+    repo_id: str,  # `owner/name` on the hub
+    private: bool | None = None,  # Whether only the owner sees it, where it is new
+    token: str | bool | None = None,  # Of the owner; by default the one saved
+    commit_message: str = "A model of flairnb",
+    revision: str | None = None,  # Branch, by default main
+) -> str:  # Address of the commit
+    "Send a folder to the hub; raises `OfflineError` if the network is off"
+    if is_offline():
+        message = f"FLAIRNB_OFFLINE forbids the network: {repo_id} is not sent"
+        raise OfflineError(f"{message}; save_pretrained writes the same to a folder")
+    from huggingface_hub import HfApi
+
+    hub = HfApi(token=token, library_name="flairnb")
+    name = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    done = hub.upload_folder(
+        repo_id=name,
+        folder_path=folder,
+        commit_message=commit_message,
+        revision=revision,
+    )
+    return str(done.commit_url)

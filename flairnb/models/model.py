@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -27,20 +28,25 @@ from flairnb.data.corpus import (
 from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Layer, Sentence
 from ..embeddings.base import Embeddings
-from ..evaluation import Result, check_metric
+from ..evaluation import Calibration, Result, check_metric
 from ..foundation import atomic_write
 from ..nn.layers import evaluating
 from flairnb.saving import (
+    README,
     ModelFileError,
+    card_text,
+    fetch_model_file,
     find_model_file,
+    library_versions,
+    push_folder,
     read_model_file,
     write_model_file,
     write_model_folder,
 )
 
 # %% auto #0
-__all__ = ['MODEL_CLASSES', 'Kind', 'Scored', 'WorkList', 'work_list', 'write_layer', 'Counts', 'Evaluation',
-           'labels_with_unseen', 'Model', 'build_model', 'load_model', 'GoldMemory', 'Head']
+__all__ = ['Kind', 'MODEL_CLASSES', 'Scored', 'WorkList', 'work_list', 'write_layer', 'Counts', 'Evaluation',
+           'labels_with_unseen', 'StoredModel', 'Model', 'build_model', 'load_model', 'GoldMemory', 'Head']
 
 # %% ../../nbs/21_model.ipynb #work-list
 @dataclass
@@ -116,6 +122,7 @@ class Evaluation:
     size: int  # Points: tokens of a tagger, sentences of a classifier
     lines: Callable[[], Iterator[str]]  # Lines of the prediction file
     scores: dict[str, float] = field(default_factory=dict)  # More of them, by name
+    calibration: Calibration | None = None  # Of the predictions, where it is known
 
 
 def labels_with_unseen(
@@ -125,16 +132,81 @@ def labels_with_unseen(
     "Number the labels that a model cannot know behind those it knows"
     return list(dict.fromkeys([*labels, *found]))
 
+# %% ../../nbs/21_model.ipynb #stored
+Kind = TypeVar("Kind", bound="StoredModel")
+
+
+class StoredModel(nn.Module):
+    "A network that is saved, loaded, sent to the hub and fetched from it"
+
+    training_card: dict[str, Any]  # How it was trained, set by the trainer
+
+    def config(self) -> dict[str, Any]:
+        "Settings that build this model again, ready for JSON"
+        raise NotImplementedError
+
+    def save(self, model_file: str | Path) -> None:
+        "Write the model to one file: tensors and JSON, no pickle"
+        write_model_file(model_file, self.state_dict(), self._description())
+
+    def save_pretrained(
+        self,
+        folder: str | Path,  # Made if it is missing
+        name: str = "",  # On the hub, `owner/name`, for the card
+    ) -> None:
+        "Write `model.safetensors`, `config.json` and the card as `README.md`"
+        write_model_folder(folder, self.state_dict(), self._description(), name)
+
+    def push_to_hub(
+        self,
+        repo_id: str,  # `owner/name` on the hub; the owner may be left out
+        private: bool | None = None,  # Whether only the owner sees it, where it is new
+        token: str | bool | None = None,  # By default the one that is saved
+        commit_message: str = "A model of flairnb",
+        revision: str | None = None,  # Branch, by default main
+        model_card: bool = True,  # Write `README.md`, over one that is there
+    ) -> str:  # Address of the commit
+        "Send the model to the hub; raises `OfflineError` if the network is off"
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, repo_id)
+            if not model_card:
+                (Path(folder) / README).unlink()
+            more = (private, token, commit_message, revision)
+            return push_folder(folder, repo_id, *more)
+
+    @classmethod
+    def load(cls: type[Kind], model_path: str | Path) -> Kind:
+        "Read a model that was saved; a missing path is a `FileNotFoundError`"
+        return load_model(cls, find_model_file(model_path))
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Kind],
+        name_or_folder: str
+        | Path,  # A folder, a model file, or `owner/name` on the hub
+        revision: str | None = None,  # Branch, tag or commit on the hub
+        token: str | bool | None = None,  # For models that are not public
+    ) -> Kind:  # The model, ready to predict
+        "Read a model from a folder or from the hub"
+        return load_model(cls, fetch_model_file(name_or_folder, revision, token))
+
+    def print_model_card(self) -> None:
+        "Print what the model is and how it was made"
+        print(card_text(self._description()))
+
+    def _description(self) -> dict[str, Any]:
+        card = {"versions": library_versions()} | self.training_card
+        about = {"model": self.config(), "training": card}
+        return {"class": type(self).__name__} | about
+
 # %% ../../nbs/21_model.ipynb #model
 MODEL_CLASSES: dict[str, type[Model]] = {}  # what a model file may name
-Kind = TypeVar("Kind", bound="Model")
 
 
-class Model(nn.Module, ABC):
+class Model(StoredModel, ABC):
     "A model that is trained on sentences"
 
     label_type: str  # The label layer that it learns and predicts
-    training_card: dict[str, Any]  # How it was trained, set by the trainer
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,29 +295,8 @@ class Model(nn.Module, ABC):
             counts = counts.merged(gold_label_dictionary.get_items())
         result = counts.result(main_evaluation_metric, mean, exclude_labels)
         result.scores |= found.scores
+        result.calibration = found.calibration
         return result
-
-    def save(self, model_file: str | Path) -> None:
-        "Write the model to one file: tensors and JSON, no pickle"
-        write_model_file(model_file, self.state_dict(), self._description())
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        "Write the model as `model.safetensors` and `config.json`"
-        write_model_folder(folder, self.state_dict(), self._description())
-
-    def _description(self) -> dict[str, Any]:
-        card = {"model": self.config(), "training": self.training_card}
-        return {"class": type(self).__name__} | card
-
-    @classmethod
-    def load(cls: type[Kind], model_path: str | Path) -> Kind:
-        "Read a model that was saved; a missing path is a `FileNotFoundError`"
-        return load_model(cls, find_model_file(model_path))
-
-    def print_model_card(self) -> None:
-        "Print how the model was trained"
-        for name, value in self.training_card.items():
-            print(f"{name}: {value}")
 
 # %% ../../nbs/21_model.ipynb #load-model
 def build_model(

@@ -23,7 +23,7 @@ from flairnb.data.corpus import (
 from ..data.labels import Dictionary
 from ..data.sentence import WHOLE, Layer, Sentence
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
-from ..evaluation import SetCounts, TokenCounts, calibration_error, check_metric
+from ..evaluation import Calibration, SetCounts, TokenCounts, check_metric
 from ..foundation import default_device, logger
 from flairnb.models.model import (
     Evaluation,
@@ -275,14 +275,14 @@ def class_calibration(
     layer: str,  # Their label layer
     probabilities: np.ndarray,  # (n, k), zeros for sentences without words
     known: ClassSet,  # The model's classes
-) -> float:  # See `calibration_error`
+) -> Calibration:  # Answers by confidence
     "How far the probabilities are from the truth"
     gold = known.encode(dataset.table, layer)[dataset.rows]
     if known.multi_label:
-        return calibration_error(probabilities.ravel(), gold.ravel())
+        return Calibration.of(probabilities.ravel(), gold.ravel())
     scored = (labels_per_text(dataset, layer) > 0) & (dataset.lengths > 0)
     best = probabilities.argmax(1)
-    return calibration_error(probabilities.max(1)[scored], (best == gold)[scored])
+    return Calibration.of(probabilities.max(1)[scored], (best == gold)[scored])
 
 # %% ../../nbs/23_text_classifier.ipynb #class-lines
 def class_lines(
@@ -483,9 +483,9 @@ class ClassHead(Head):
         likely, total, size = self._measured(dataset, layer, order)
         chosen = self._choose(likely) & (dataset.lengths > 0)[:, None]
         found = (dataset, layer, chosen, self.classes)
-        error = class_calibration(dataset, layer, likely, self.classes)
-        more, counts = {"calibration error": error}, compare_classes(*found)
-        return Evaluation(counts, total, size, lambda: class_lines(*found), more)
+        bins = class_calibration(dataset, layer, likely, self.classes)
+        more, counts = {"calibration error": bins.error}, compare_classes(*found)
+        return Evaluation(counts, total, size, lambda: class_lines(*found), more, bins)
 
     def config(self) -> dict[str, Any]:
         "Settings that build this classifier again, ready for JSON"
