@@ -19,7 +19,9 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from flairnb.data.sentence import Sentence
 from flairnb.evaluation import (
+    Calibration,
     Score,
     SpanCounts,
     Tally,
@@ -689,3 +691,34 @@ def test_labels_need_one_name_each():
 
 def test_confusion_of_nothing():
     assert confusion_of(["A"], {}).labels == []
+
+
+# --- confidence ---
+
+
+def test_answers_are_counted_by_confidence():
+    bins = Calibration.of([0.0, 0.2, 0.21, 1.0, 1.0000001], [1, 0, 1, 1, 0], bins=5)
+    assert bins.count.tolist() == [2, 1, 0, 0, 2]
+    assert bins.right.tolist() == [1, 1, 0, 0, 1]
+    assert np.allclose(bins.sure, [0.2, 0.21, 0, 0, 2])
+    assert bins.error == pytest.approx((0.8 + 0.79 + 1) / 5)
+
+
+def test_confidence_that_is_none():
+    for sure, right in (([1.5], [1]), ([-0.1], [1]), ([0.5, 0.5], [1])):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            Calibration.of(sure, right)
+    unsure = Calibration.of([float("nan"), 0.9], [0, 1])  # of a model that diverged
+    assert unsure.count.sum() == 2 and unsure.sure[0] == 0
+
+
+def test_labels_on_sentences_are_answers():
+    "A span is right if gold has the same label at the same place"
+    sentence = Sentence("Ada met Bob Ross")
+    sentence[0:1].add_label("gold", "PER")
+    sentence[2:4].add_label("gold", "PER")
+    sentence[0:1].add_label("found", "PER", 0.9)
+    sentence[2:3].add_label("found", "PER", 0.7)
+    sentence[2:4].add_label("found", "LOC", 0.5)
+    bins = Calibration.of_labels([sentence, Sentence("no")], "gold", "found", bins=10)
+    assert bins.count.sum() == 3 and bins.right.nonzero()[0].tolist() == [8]

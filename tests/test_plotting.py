@@ -400,6 +400,8 @@ def test_bars_are_the_scores():
     names = [x.get_text() for x in axes.get_yticklabels()]
     report = result.classification_report
     assert len(names) == 12 and names[-2].startswith("micro avg")
+    assert axes.get_xlabel() == "score, the 10 most frequent classes"
+    assert plot_classes(result, most=50).get_xlabel() == "score"
     for name, bar in zip(names, axes.patches, strict=True):
         row = report[name.rsplit(" (")[0]]
         assert bar.get_width() == row["f1-score"]

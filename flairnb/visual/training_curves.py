@@ -182,7 +182,8 @@ def draw_line(
     x, y = zip(*points, strict=True)
     known = np.pad(np.isfinite(y), 1)
     alone = known[1:-1] & ~known[:-2] & ~known[2:]  # no line leads there
-    marked = alone | (np.arange(len(y)) % max(1, round(len(y) / 12)) == 0)
+    often = max(1, round(len(y) / 12))  # curves that coincide take turns
+    marked = alone | (np.arange(len(y)) % often == style % 4 * often // 4)
     look = {"markevery": np.flatnonzero(marked).tolist(), "markersize": 5}
     look |= STYLES[style % len(STYLES)]
     axes.plot(x, y, label=label or None, **(look | more))
@@ -476,9 +477,11 @@ def plot_classes(
         look |= {"markerfacecolor": "white", "markeredgewidth": 1.6, "clip_on": False}
         axes.plot(values, places, marker=mark, label=name, **look)
     axes.set_yticks(places, rows)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("score")
+    classes = len(class_rows(result, len(result.classification_report)))
+    more = "" if classes == len(rows) else f", the {most} most frequent classes"
+    axes.set_xlabel(f"score{more}")
     axes.figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return axes
 
