@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import logging
 import os
 import signal
@@ -23,8 +25,9 @@ from flairnb.data.sentence import Sentence
 from flairnb.embeddings import OneHotEmbeddings
 from flairnb.models import Model, SequenceTagger
 from flairnb.trainers import ModelTrainer
-from flairnb.trainers.history import History
+from flairnb.trainers.history import History, Plugin
 from flairnb.trainers.schedules import AnnealOnPlateau, is_best_model
+from flairnb.trainers.steps import REFUSED, Settings
 
 TEXTS = ["Ada met Bob", "he saw Cid and Dora", "she met them", "Emma ran", "we saw it"]
 MODELS = ["best-model.pt", "final-model.pt"]
@@ -626,6 +629,73 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         train(tmp_path / "file")
+
+
+FLAIRS = """
+learning_rate mini_batch_size eval_batch_size mini_batch_chunk_size max_epochs
+train_with_dev train_with_test monitor_train monitor_test main_evaluation_metric
+scheduler anneal_factor patience min_learning_rate initial_extra_patience optimizer
+cycle_momentum warmup_fraction embeddings_storage_mode checkpoint save_final_model
+anneal_with_restarts anneal_with_prestarts anneal_against_dev_loss
+batch_growth_annealing shuffle param_selection_mode write_weights num_workers sampler
+use_amp amp_opt_level eval_on_train_fraction eval_on_train_shuffle
+save_model_each_k_epochs tensorboard_comment use_swa use_final_model_for_eval
+gold_label_dictionary_for_eval exclude_labels create_file_logs create_loss_file epoch
+use_tensorboard tensorboard_log_dir metrics_for_tensorboard optimizer_state_dict
+scheduler_state_dict save_optimizer_state decoder_learning_rate reduce_transformer_vocab
+monitor_train_sample shuffle_first_epoch multi_gpu plugins attach_default_scheduler
+max_grad_norm base_path
+""".split()  # of train, fine_tune and train_custom in 0.11.3 and 0.15.1
+
+
+def test_each_argument_of_flairs_is_known(tmp_path):
+    ours = inspect.signature(ModelTrainer.train).parameters
+    assert set(FLAIRS) - set(ours) == set(REFUSED) and not set(ours) & set(REFUSED)
+    for name in REFUSED:
+        with pytest.raises(TypeError, match=f"has no argument '{name}': "):
+            train(tmp_path / "run", **{name: 1})
+    assert not (tmp_path / "run").exists()
+    train(tmp_path / "run", max_epochs=1, **dict.fromkeys(REFUSED, False))
+
+
+def test_arguments_and_settings_have_the_same_defaults():
+    ours = inspect.signature(ModelTrainer.train).parameters
+    for one in dataclasses.fields(Settings):
+        if one.name not in ("optimizer_arguments", "base_path", "optimizer", "seed"):
+            assert ours[one.name].default == one.default, one.name
+    missing = set(ours) - {one.name for one in dataclasses.fields(Settings)}
+    assert missing == {"self", "override"}
+
+
+def test_annealing_may_go_back_to_the_best_model(tmp_path):
+    corpus, seen = corpus_of(), []
+    model = scripted(corpus, [(0.9, 1.0), (0.1, 1.0), (0.1, 1.0), (0.1, 1.0)])
+
+    class Look(Plugin):
+        def before_training_epoch(self, moment):
+            seen.append(weights())
+
+    def weights():
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    chosen = {"patience": 1, "anneal_with_restarts": True, "plugins": [Look]}
+    train(tmp_path, corpus, model, max_epochs=4, **chosen)
+    assert torch.equal(seen[1], seen[3]) and not torch.equal(seen[1], seen[2])
+    assert (
+        "lowered to 0.05, back to the best model"
+        in (tmp_path / "training.log").read_text()
+    )
+
+
+def test_the_loss_on_dev_may_decide_on_annealing(tmp_path):
+    script = [(0.5, 3.0), (0.4, 2.0), (0.3, 1.0), (0.2, 1.5)]
+    for by_loss, wanted in ((True, [0, 0, 0, 1]), (False, [0, 1, 1, 1])):
+        corpus = corpus_of()
+        model = scripted(corpus, script)
+        chosen = {"patience": 0, "anneal_against_dev_loss": by_loss}
+        train(tmp_path / str(by_loss), corpus, model, max_epochs=4, **chosen)
+        rows = table(tmp_path / str(by_loss) / "loss.tsv")
+        assert [int(row["BAD_EPOCHS"]) for row in rows] == wanted
 
 
 # --- interrupts ---

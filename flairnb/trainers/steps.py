@@ -30,10 +30,10 @@ from flairnb.trainers.schedules import (
 )
 
 # %% auto #0
-__all__ = ['CHOICES', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings', 'MeasureSettings', 'OtherSettings',
-           'Settings', 'check_settings', 'due', 'check_arguments', 'decay_of', 'weight_groups', 'build_optimizer',
-           'build_schedule', 'batches_of', 'add_gradients', 'clip', 'BrokenStepError', 'check_finite', 'train_step',
-           'out_of_memory', 'gradients_that_fit']
+__all__ = ['CHOICES', 'REFUSED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings', 'MeasureSettings',
+           'OtherSettings', 'Settings', 'check_settings', 'due', 'check_arguments', 'asked_for', 'decay_of',
+           'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of', 'add_gradients', 'clip',
+           'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory', 'gradients_that_fit']
 
 # %% ../../nbs/27_steps.ipynb #settings-files
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class ScheduleSettings:
     patience: int = 3  # Epochs without progress before that
     initial_extra_patience: int = 0  # More of them, before the first time
     min_learning_rate: float = 1e-4  # Where training ends
+    anneal_with_restarts: bool = False  # Go back to the best model when it is lowered
+    anneal_against_dev_loss: bool = False  # Let dev's loss decide, not its score
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,45 @@ def check_arguments(
                 f"train() and {optimizer.__name__} have no argument {name!r}{hint}"
             )
             raise TypeError(f"{message} {optimizer.__name__} takes: {', '.join(takes)}")
+
+# %% ../../nbs/27_steps.ipynb #refused
+_LOGGER = "give a plugin that writes what it hears"
+_STATE = "checkpoint=True keeps it, and ModelTrainer.load_checkpoint goes on with it"
+REFUSED = {  # arguments of Flair 0.9 to 0.15.1, and what to do instead
+    "amp_opt_level": "apex is gone: use_amp=True multiplies in bfloat16",
+    "anneal_with_prestarts": "take anneal_with_restarts=True",
+    "attach_default_scheduler": "scheduler= chooses another one",
+    "batch_growth_annealing": "a summed loss grows with it: lower the rate",
+    "cycle_momentum": "momentum stays as it is, as it does by default in Flair",
+    "epoch": "ModelTrainer.load_checkpoint goes on where a run was stopped",
+    "eval_on_train_fraction": "take monitor_train_sample=",
+    "eval_on_train_shuffle": "take monitor_train_sample=: it is drawn once",
+    "metrics_for_tensorboard": _LOGGER,
+    "monitor_train": "take monitor_train_sample=1.0",
+    "multi_gpu": "a run uses one device",
+    "num_workers": "batches are cut from arrays, there is nothing to wait for",
+    "optimizer_state_dict": _STATE,
+    "param_selection_mode": "take create_file_logs=False, save_final_model=False",
+    "reduce_transformer_vocab": "all subwords stay, so that the model reads any text",
+    "sampler": "draw from the corpus: MultiCorpus.sample_by_temperature",
+    "save_optimizer_state": _STATE,
+    "scheduler_state_dict": _STATE,
+    "shuffle_first_epoch": "each epoch has its own order, or none with shuffle=False",
+    "tensorboard_comment": _LOGGER,
+    "tensorboard_log_dir": _LOGGER,
+    "use_swa": "weights are not averaged: the best model is kept",
+    "use_tensorboard": _LOGGER,
+}
+
+
+def asked_for(
+    arguments: dict[str, Any],  # What is left for the optimizer
+) -> dict[str, Any]:  # The same without arguments that ask for nothing
+    "Raise `TypeError` for an argument of Flair's that is not ours, and say why"
+    for name, value in arguments.items():
+        if name in REFUSED and value:
+            raise TypeError(f"train() has no argument {name!r}: {REFUSED[name]}")
+    return {name: x for name, x in arguments.items() if name not in REFUSED}
 
 # %% ../../nbs/27_steps.ipynb #optimizer
 def decay_of(settings: StepSettings) -> float:

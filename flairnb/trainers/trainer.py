@@ -75,8 +75,10 @@ from flairnb.trainers.schedules import (
 )
 from flairnb.trainers.steps import (
     MAX_GRADIENT_NORM,
+    REFUSED,
     BrokenStepError,
     Settings,
+    asked_for,
     batches_of,
     build_optimizer,
     build_schedule,
@@ -92,11 +94,11 @@ __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIN
            'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
            'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure', 'part_scores',
            'Progress', 'Interrupted', 'Signals', 'Run', 'open_files', 'sizes_of', 'introduce', 'save_model',
-           'save_best', 'find_best', 'run_state', 'write_run', 'check_same', 'begin_anew', 'restore_optimizer',
-           'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step', 'tell_of_batch',
-           'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'why_stop',
-           'all_epochs', 'until_the_end', 'results_of', 'carry_out', 'notes_said', 'resumed_settings', 'Restored',
-           'moved_files', 'ModelTrainer']
+           'save_best', 'save_numbered', 'find_best', 'run_state', 'write_run', 'check_same', 'begin_anew',
+           'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step',
+           'tell_of_batch', 'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge',
+           'why_stop', 'all_epochs', 'until_the_end', 'results_of', 'carry_out', 'notes_said', 'resumed_settings',
+           'Restored', 'moved_files', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -453,6 +455,16 @@ def save_best(
     run.progress.best_sum = ""
 
 
+def save_numbered(
+    run: Run,  # At the end of an epoch
+) -> None:
+    "Write `model_epoch_<n>.pt`, if it is wanted of this epoch"
+    every, epoch = run.settings.save_model_each_k_epochs, run.progress.epoch
+    if every and epoch % every == 0:
+        run.write_card(epoch)
+        save_model(run, f"model_epoch_{epoch}.pt")
+
+
 def find_best(
     folder: Path,  # Of a run
     wanted: str,  # Sum of the best model's file, none if there is no best model yet
@@ -791,7 +803,8 @@ def judge(
     now, settings, loss = run.progress, run.settings, row["TRAIN_LOSS"]
     score, against = (dev.main_score, dev.loss) if dev else (-loss, loss)
     bad = run.schedule.bad_epochs + 1
-    lowered = run.schedule.epoch_done(score, against)
+    by_loss = settings.anneal_against_dev_loss
+    lowered = run.schedule.epoch_done(-against if by_loss else score, against)
     row["BAD_EPOCHS"] = bad if lowered else run.schedule.bad_epochs
     run.history.add(row)
     note = f"bad epochs: {row['BAD_EPOCHS']}"
@@ -804,10 +817,10 @@ def judge(
     if best:
         now.best, note = (score, against), f"{note}, best model so far"
         save_best(run)
-    every = settings.save_model_each_k_epochs
-    if every and now.epoch % every == 0:
-        run.write_card(now.epoch)
-        save_model(run, f"model_epoch_{now.epoch}.pt")
+    save_numbered(run)
+    if lowered and settings.anneal_with_restarts and now.best is not None:
+        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+        note = f"{note}, back to the best model"
     run.log.say(note)
     return best
 
@@ -1078,6 +1091,8 @@ class ModelTrainer:
         patience: int = 3,  # Epochs without progress before that
         initial_extra_patience: int = 0,  # More of them, before the first time
         min_learning_rate: float = 1e-4,  # Where training ends
+        anneal_with_restarts: bool = False,  # Go on from the best model then
+        anneal_against_dev_loss: bool = False,  # Let dev's loss decide, not its score
         train_with_dev: bool = False,  # Train on dev too, and choose no best model
         train_with_test: bool = False,  # Train on test too, and test nothing
         monitor_test: bool = False,  # Evaluate on test after each epoch
@@ -1115,6 +1130,8 @@ class ModelTrainer:
         kept, self._kept = self._kept, None
         said, seed = set(self._said or ()), given["seed"]
         said |= {"optimizer"} if self.optimizer else set()
+        given["optimizer_arguments"] = asked_for(given["optimizer_arguments"])
+        said -= REFUSED.keys()
         optimizer = given["optimizer"] or self.optimizer or SGD
         given |= {"optimizer": optimizer, "base_path": Path(given["base_path"])}
         given["exclude_labels"] = tuple(given["exclude_labels"])
