@@ -73,10 +73,10 @@ def mirrors() -> list[str]:
 def known_sum(
     path: Path,  # An existing file
 ) -> str:  # 64 hexadecimal digits
-    "The sha256 sum of a file, read again only when size or change time differ"
+    "The sha256 sum of a file, read again only when its size, place or times differ"
     path = path.absolute()
     stat = path.stat()
-    seen = [stat.st_size, stat.st_mtime_ns]
+    seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     key = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
     record = cache_root() / "verified" / f"{key}.json"
     try:

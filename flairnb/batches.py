@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,32 @@ from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
 
 # %% auto #0
-__all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Batch', 'by_length', 'plain_order', 'cheapest_groups', 'epoch_order', 'iterate']
+__all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Translated', 'Batch', 'by_length', 'plain_order', 'cheapest_groups', 'epoch_order',
+           'iterate']
+
+# %% ../nbs/09_batches.ipynb #translated
+class Translated:
+    "A number for each token of a table, found by the number of its string"
+
+    def __init__(
+        self,
+        column: np.ndarray,  # Number of the string of each token, (tokens,)
+        numbers: np.ndarray,  # What each string is translated into, (strings,)
+    ) -> None:
+        self.column, self.numbers = column, numbers
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, tokens: Any) -> np.ndarray:
+        return self.numbers[self.column[tokens]]
+
+    def into(self, other: np.ndarray) -> Translated:
+        "The same tokens, each number replaced by the one that stands there in `other`"
+        return type(self)(self.column, other[self.numbers])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
 
 # %% ../nbs/09_batches.ipynb #rectangle-class
 class _Rectangle:
@@ -38,7 +64,7 @@ class _Rectangle:
 
     def take(
         self,
-        column: np.ndarray,  # One number per token of the table, (tokens,)
+        column: np.ndarray | Translated,  # One number per token of the table, (tokens,)
         padding: int = 0,  # What stands where there is no word
     ) -> Tensor:  # (b, t) int64
         "A column of the table as a rectangle"

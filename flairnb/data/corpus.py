@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -19,11 +19,14 @@ from .sentence import TOKEN, Layer, Sentence
 from ..foundation import current_seed, logger
 
 # %% auto #0
-__all__ = ['Split', 'SAMPLING', 'StringTable', 'SentenceTable', 'table_of', 'join_tables', 'join_all', 'row_places',
-           'mark_places', 'take_rows', 'snapshot', 'checked_sentences', 'SentenceDataset', 'union', 'token_places',
-           'labels_as_met', 'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary',
-           'label_dictionary', 'Corpus', 'UnseenLabel', 'unseen_labels', 'unique_names', 'tempered_sizes', 'draw',
-           'kinds_of_layer', 'MultiCorpus']
+__all__ = ['PIECE', 'Split', 'SAMPLING', 'LONG', 'StringTable', 'StringBytes', 'SentenceTable', 'pieces', 'token_values',
+           'table_of', 'join_tables', 'join_all', 'row_places', 'mark_places', 'take_rows', 'snapshot',
+           'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'Tally', 'tally', 'labels_as_met',
+           'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'most_frequent',
+           'label_dictionary', 'mixed', 'summed', 'text_keys', 'label_keys', 'repeats', 'conflicts', 'Finding',
+           'Findings', 'found_in', 'check_texts', 'check_labels', 'noise_matrix', 'drawn_labels', 'flip_tokens',
+           'flip_marks', 'add_noise', 'Corpus', 'UnseenLabel', 'unseen_labels', 'unique_names', 'tempered_sizes',
+           'draw', 'kinds_of_layer', 'MultiCorpus']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -34,6 +37,14 @@ class StringTable(dict[str, int]):
         self._list: list[str] = [""]
         for string in strings:
             self[string]
+
+    @classmethod
+    def of(cls, strings: list[str]) -> StringTable:
+        "A table of distinct strings whose numbers are known, the first one empty"
+        made = cls()
+        made.update(zip(strings, range(len(strings)), strict=True))
+        made._list = strings
+        return made
 
     def __missing__(self, string: str) -> int:
         number = self[string] = len(self)
@@ -53,6 +64,50 @@ class StringTable(dict[str, int]):
         "Numbers of many strings at once"
         found = map(self.__getitem__, column)
         return np.fromiter(found, dtype=np.int32, count=len(column))
+
+# %% ../../nbs/04_corpus.ipynb #string-bytes
+class StringBytes(Sequence[str]):
+    "Strings as one row of UTF-8 bytes; each is made when someone asks"
+
+    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+        self.data, self.ends = data, ends  # (bytes,) uint8 and (n + 1,) from 0
+
+    @classmethod
+    def of(cls, strings: Iterable[str]) -> StringBytes:
+        "Write strings into a row of bytes"
+        if isinstance(strings, StringBytes):
+            return strings
+        written = [string.encode("utf-8", "surrogatepass") for string in strings]
+        ends = np.cumsum([0, *map(len, written)], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(written), dtype=np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        place = range(len(self))[place]
+        first, last = self.ends[place : place + 2].tolist()
+        return self.data[first:last].tobytes().decode("utf-8", "surrogatepass")
+
+    def all(self) -> list[str]:
+        "All the strings at once"
+        whole = self.data.tobytes()
+        pairs = pairwise(self.ends.tolist())
+        return [whole[a:b].decode("utf-8", "surrogatepass") for a, b in pairs]
+
+    def filled(self) -> np.ndarray:
+        "Places of the strings that are not empty, rising"
+        return np.flatnonzero(np.diff(self.ends))
+
+    def __add__(self, other: StringBytes) -> StringBytes:
+        ends = np.concatenate([self.ends, other.ends[1:] + self.ends[-1]])
+        return type(self)(np.concatenate([self.data, other.data]), ends)
 
 # %% ../../nbs/04_corpus.ipynb #sentence-table
 @dataclass(eq=False)
@@ -103,17 +158,22 @@ class SentenceTable:
 
     def text_lengths(self) -> np.ndarray:
         "Characters of each sentence's text, (n,)"
+        found = np.zeros(len(self), dtype=np.int64)
         sizes = np.fromiter(map(len, self.strings.strings), dtype=np.int64)
-        ends = np.concatenate([[0], np.cumsum(sizes[self.words] + self.gaps)])
-        sizes = ends[self.offsets[1:]] - ends[self.offsets[:-1]]
+        for rows in pieces(self, np.arange(len(self))):
+            tokens = slice(*self.offsets[[rows[0], rows[-1] + 1]].tolist())
+            ends = np.cumsum(sizes[self.words[tokens]] + self.gaps[tokens])
+            places = self.offsets[rows[0] : rows[-1] + 2] - tokens.start
+            found[rows] = np.diff(np.concatenate([[0], ends])[places])
         filled = np.flatnonzero(self.lengths)
-        sizes[filled] -= self.gaps[self.offsets[filled + 1] - 1]  # behind the last
-        for row, detail in enumerate(self.details or ()):
-            if detail and "text" in (known := json.loads(detail)):
-                sizes[row] = len(known["text"])
+        found[filled] -= self.gaps[self.offsets[filled + 1] - 1]  # behind the last
+        details = StringBytes.of(self.details or ())
+        for row in details.filled().tolist():
+            if "text" in (known := json.loads(details[row])):
+                found[row] = len(known["text"])
         for row, sentence in self.kept.items():  # which may have wider gaps or tabs
-            sizes[row] = len(sentence.text)
-        return sizes
+            found[row] = len(sentence.text)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"sources": None, "_alive": None, "_latest": None}
@@ -139,6 +199,30 @@ class _Place(NamedTuple):
             return None
         same = np.searchsorted(files, [self.row, row], side="right")
         return self.table.sentence(row) if same[0] == same[1] else None
+
+# %% ../../nbs/04_corpus.ipynb #pieces
+PIECE = 1 << 20  # tokens that are looked at in one step, about
+
+
+def pieces(
+    table: SentenceTable,  # Sentences
+    rows: np.ndarray,  # Some of them, in any order
+) -> Iterator[np.ndarray]:  # The same rows, some at a time
+    "Cut rows into pieces of some million tokens"
+    step = max(1, PIECE * len(table) // max(len(table.words), 1))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def token_values(
+    table: SentenceTable,  # Sentences
+    column: np.ndarray,  # One value for each of its tokens, (tokens,)
+    rows: np.ndarray,  # Some sentences, in any order
+) -> np.ndarray:  # Values of their tokens, in their order
+    "What a column says of the tokens of some sentences"
+    if len(rows) and (np.diff(rows) == 1).all():  # as they stand, so nothing is copied
+        return column[slice(*table.offsets[[rows[0], rows[-1] + 1]].tolist())]
+    return column[row_places(table, rows)]
 
 # %% ../../nbs/04_corpus.ipynb #from-sentences
 def table_of(
@@ -313,11 +397,19 @@ def _join_borders(
         each = [np.arange(len(t) + 1) if t.files is None else t.files for t in tables]
         joined.files = np.concatenate([each[0][:-1], each[1] + size])
     if any(table.comments is not None for table in tables):
-        lines = [[""] * len(t) if t.comments is None else t.comments for t in tables]
-        joined.comments = [*lines[0], *lines[1]]
+        joined.comments = _strings_of(first, "comments") + _strings_of(
+            second, "comments"
+        )
     if any(table.details is not None for table in tables):
-        known = [[""] * len(t) if t.details is None else t.details for t in tables]
-        joined.details = [*known[0], *known[1]]
+        joined.details = _strings_of(first, "details") + _strings_of(second, "details")
+
+
+def _strings_of(table: SentenceTable, name: str) -> StringBytes:
+    "Comments or details of each row, which are empty if the table has none"
+    found, nothing = getattr(table, name), np.zeros(len(table) + 1, dtype=np.int64)
+    if found is None:
+        return StringBytes(np.zeros(0, dtype=np.uint8), nothing)
+    return StringBytes.of(found)
 
 
 def _scores(table: SentenceTable, layer: str) -> np.ndarray:
@@ -360,7 +452,8 @@ def mark_places(
     rows: np.ndarray,  # Some sentences, in any order
 ) -> tuple[np.ndarray, np.ndarray]:  # Places of their marks, and how many each has
     "Places of all marks of some rows, in their order"
-    low, high = (np.searchsorted(marks.sentence, rows + step) for step in (0, 1))
+    wanted = rows.astype(marks.sentence.dtype)  # else the whole column is converted
+    low, high = (np.searchsorted(marks.sentence, wanted + step) for step in (0, 1))
     return np.repeat(low, high - low) + count_up(high - low), high - low
 
 
@@ -369,13 +462,20 @@ def take_rows(
     rows: np.ndarray,  # Some of them, in any order
 ) -> SentenceTable:  # A table of these, which knows no files, comments or details
     "A table of some rows of another"
-    places = row_places(table, rows)
     offsets = np.concatenate([[0], np.cumsum(table.lengths[rows])])
-    taken = SentenceTable(
-        table.strings, offsets, table.words[places], table.gaps[places]
-    )
+
+    def taken_from(column: np.ndarray) -> np.ndarray:
+        found, end = np.empty(offsets[-1], dtype=column.dtype), 0
+        for some in pieces(table, rows):
+            values = token_values(table, column, some)
+            found[end : end + len(values)] = values
+            end += len(values)
+        return found
+
+    words, gaps = taken_from(table.words), taken_from(table.gaps)
+    taken = SentenceTable(table.strings, offsets, words, gaps)
     for name, column in table.token_layers.items():
-        taken.token_layers[name] = column[places]
+        taken.token_layers[name] = taken_from(column)
     for name, marks in table.mark_layers.items():
         chosen, counts = mark_places(marks, rows)
         _, start, stop, label = (column[chosen] for column in marks)
@@ -495,14 +595,44 @@ def union(
     rows = np.concatenate([first.rows, second.rows + len(first.table)])
     return SentenceDataset(join_all([first.table, second.table]), rows)
 
-# %% ../../nbs/04_corpus.ipynb #count-labels
+# %% ../../nbs/04_corpus.ipynb #token-places
 def token_places(
     dataset: SentenceDataset,  # Sentences
 ) -> np.ndarray:  # Where their tokens stand in the table's row of tokens
     "Places of all tokens of some sentences, in their order"
     return row_places(dataset.table, dataset.rows)
 
+# %% ../../nbs/04_corpus.ipynb #tally
+class Tally:
+    "How often numbers occur, and in which order they were met"
 
+    def __init__(
+        self,
+        size: int,  # All numbers are smaller than this
+    ) -> None:
+        self.counts = np.zeros(size, dtype=np.int64)
+        self.met: list[int] = []
+
+    def add(self, numbers: np.ndarray) -> None:
+        "Count some more"
+        new = numbers[self.counts[numbers] == 0]
+        if len(new):
+            found, first = np.unique(new, return_index=True)
+            self.met += found[np.argsort(first)].tolist()
+        self.counts += np.bincount(numbers, minlength=len(self.counts))
+
+
+def tally(
+    dataset: SentenceDataset,  # Sentences
+    column: np.ndarray,  # A number of a string for each token of their table
+) -> Tally:  # How often each number occurs
+    "Count what stands on the tokens of some sentences, piece by piece"
+    table, found = dataset.table, Tally(len(dataset.table.strings))
+    for rows in pieces(table, dataset.rows):
+        found.add(token_values(table, column, rows))
+    return found
+
+# %% ../../nbs/04_corpus.ipynb #count-labels
 def labels_as_met(
     dataset: SentenceDataset,  # Sentences to count in
     layer: str,  # Name of a label layer
@@ -511,19 +641,17 @@ def labels_as_met(
     untagged: str = "",  # What to call tokens without a label, if they count
 ) -> dict[str, int]:  # How often each label occurs, first met first
     "Frequencies of the labels of one layer, in the order of the text"
-    table, found = dataset.table, [np.zeros(0, dtype=np.int32)]
+    table, found = dataset.table, Tally(len(dataset.table.strings))
     if tokens and layer in table.token_layers:
-        found.append(table.token_layers[layer][token_places(dataset)])
+        found = tally(dataset, table.token_layers[layer])
     if marks and layer in table.mark_layers:
         spans = table.mark_layers[layer]
-        found.append(spans.label[mark_places(spans, dataset.rows)[0]])
-    numbers, first, counts = np.unique(
-        np.concatenate(found), return_index=True, return_counts=True
-    )
-    names = [table.strings.strings[number] or untagged for number in numbers]
-    total: dict[str, int] = {}
-    for place in np.argsort(first):
-        total[names[place]] = total.get(names[place], 0) + int(counts[place])
+        for rows in pieces(table, dataset.rows):
+            found.add(spans.label[mark_places(spans, rows)[0]])
+    known, total = table.strings.strings, dict[str, int]()
+    for number in found.met:
+        label = known[number] or untagged
+        total[label] = total.get(label, 0) + int(found.counts[number])
     return {label: count for label, count in total.items() if label}
 
 
@@ -565,6 +693,30 @@ def set_aside(
     logger.warning(f"No {name} split: {len(places)} sentences of train are set aside")
     stay = np.delete(np.arange(len(train)), places)
     return train.take(stay), train.take(places)
+
+# %% ../../nbs/04_corpus.ipynb #in-a-row
+class _InARow(Sequence[Sentence]):
+    "Sentences of several datasets, one after the other"
+
+    def __init__(self, parts: Sequence[SentenceDataset]) -> None:
+        self.parts, self.ends = parts, np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @overload
+    def __getitem__(self, place: int) -> Sentence: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Sentence]: ...
+    def __getitem__(self, place: int | slice) -> Sentence | list[Sentence]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        place = range(len(self))[place]
+        part = int(np.searchsorted(self.ends, place, side="right")) - 1
+        return self.parts[part][place - int(self.ends[part])]
+
+    def __iter__(self) -> Iterator[Sentence]:
+        return (sentence for part in self.parts for sentence in part)
 
 # %% ../../nbs/04_corpus.ipynb #splits
 Split = SentenceDataset | Sequence[Sentence] | None
@@ -624,9 +776,9 @@ class _Splits:
         names = [name for name in ("train", "dev", "test") if name in self._splits]
         return {name: self._splits[name] for name in names}
 
-    def get_all_sentences(self) -> list[Sentence]:
-        "All sentences: train, dev, test"
-        return [sentence for split in self.splits().values() for sentence in split]
+    def get_all_sentences(self) -> Sequence[Sentence]:
+        "All sentences: train, dev, test; each is made when its turn comes"
+        return _InARow(list(self.splits().values()))
 
     def __str__(self) -> str:
         sizes = (len(self._splits.get(n, ())) for n in ("train", "dev", "test"))
@@ -671,14 +823,22 @@ def vocabulary(
     min_freq: int = 1,  # Only words seen so often
 ) -> Dictionary:  # `<unk>`, then words, most frequent first
     "Number the words of some sentences"
-    numbers = dataset.table.words[token_places(dataset)]
-    found, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-    order = np.lexsort((first, -counts))
-    order = order[counts[order] >= min_freq]
-    words = [dataset.table.strings.strings[found[place]] for place in order]
+    words = most_frequent(dataset, dataset.table.words, min_freq)
     return Dictionary.of(
         words if max_tokens == -1 else words[:max_tokens], add_unk=True
     )
+
+
+def most_frequent(
+    dataset: SentenceDataset,  # Sentences
+    column: np.ndarray,  # A number of a string for each token of their table
+    min_freq: int = 1,  # Only strings seen so often
+) -> list[str]:  # Most frequent first; equals as they are met
+    "Strings that stand on the tokens of some sentences"
+    found, known = tally(dataset, column), dataset.table.strings.strings
+    met = np.array(found.met, dtype=np.int64)
+    met = met[np.argsort(-found.counts[met], kind="stable")]
+    return [known[number] for number in met[found.counts[met] >= min_freq].tolist()]
 
 # %% ../../nbs/04_corpus.ipynb #label-dictionary
 def label_dictionary(
@@ -719,10 +879,14 @@ def _tell(layer: str, made: Dictionary, counts: dict[str, int], least: int) -> N
 
 def _kind_of_marks(split: SentenceDataset, layer: str) -> tuple[bool, bool]:
     "Whether spans carry labels, and whether a sentence carries several"
-    marks = split.table.mark_layers.get(layer, _NO_MARKS)
-    chosen = mark_places(marks, split.rows)[0]
-    whole = marks.sentence[chosen][marks.stop[chosen] < 0]
-    return bool((marks.stop[chosen] > 0).any()), len(np.unique(whole)) < len(whole)
+    marks, spans, several = split.table.mark_layers.get(layer, _NO_MARKS), False, False
+    for rows in pieces(split.table, split.rows):
+        chosen, counts = mark_places(marks, rows)
+        whole = marks.stop[chosen] < 0
+        owners = np.repeat(np.arange(len(rows)), counts)[whole]  # a row may come twice
+        spans |= bool((~whole).any())
+        several |= bool((np.diff(owners) == 0).any())
+    return spans, several
 
 
 def _no_such_label(
@@ -738,9 +902,7 @@ def _no_such_label(
     found: dict[str, int] = {}
     for split in splits:
         for name in split.table.layers:
-            rows = _labelled_rows(split.table, name)
-            count = int(np.isin(rows, split.rows).sum())
-            found[name] = found.get(name, 0) + count
+            found[name] = found.get(name, 0) + _labelled(split, name)
     found = {name: count for name, count in found.items() if count}
     if not found:
         return f"there are no labels at all, so none of type {layer!r}"
@@ -749,13 +911,352 @@ def _no_such_label(
     return f"{message} The layers are: {listed}"
 
 
-def _labelled_rows(table: SentenceTable, layer: str) -> np.ndarray:
-    marks = table.mark_layers.get(layer, _NO_MARKS).sentence
-    column = table.token_layers.get(layer)
-    if column is None:
-        return np.unique(marks)
-    rows = np.searchsorted(table.offsets, np.flatnonzero(column), side="right") - 1
-    return np.unique(np.concatenate([rows, marks]))
+def _labelled(dataset: SentenceDataset, layer: str) -> int:
+    "How many sentences have labels of a layer"
+    table, count = dataset.table, 0
+    marks, column = (
+        table.mark_layers.get(layer, _NO_MARKS),
+        table.token_layers.get(layer),
+    )
+    for rows in pieces(table, dataset.rows):
+        there = mark_places(marks, rows)[1] > 0
+        if column is not None:
+            sizes = table.offsets[rows + 1] - table.offsets[rows]
+            named = token_values(table, column, rows) > 0
+            there |= summed(named.astype(np.uint64), sizes) > 0
+        count += int(there.sum())
+    return count
+
+# %% ../../nbs/04_corpus.ipynb #text-keys
+def mixed(
+    *columns: np.ndarray,  # Whole numbers, all of one shape
+) -> np.ndarray:  # A number for each row of them, uint64
+    "Mix numbers well, see `splitmix64` (Steele et al., 2014)"
+    found = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        found = (found + column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        found ^= found >> np.uint64(31)
+    return found
+
+
+def summed(
+    values: np.ndarray,  # Numbers of all parts of some rows, uint64
+    counts: np.ndarray,  # How many parts each row has, (r,)
+) -> np.ndarray:  # Their sums, (r,)
+    "Add up, row by row; what does not fit into 64 bits is dropped"
+    ends = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(values)])
+    stops = np.cumsum(counts)
+    return ends[stops] - ends[stops - counts]
+
+
+def text_keys(
+    dataset: SentenceDataset,  # Sentences
+    strings: StringTable,  # Numbers the words of all datasets that are compared
+) -> np.ndarray:  # A number for each sentence, (n,) uint64
+    "Numbers that are equal where the words are"
+    table, found = dataset.table, [np.zeros(0, dtype=np.uint64)]
+    known = strings.numbers(table.strings.strings)
+    for rows in pieces(table, dataset.rows):
+        counts = table.offsets[rows + 1] - table.offsets[rows]
+        words = known[token_values(table, table.words, rows)]
+        found.append(summed(mixed(words, count_up(counts)), counts))
+    return np.concatenate(found)
+
+
+def label_keys(
+    dataset: SentenceDataset,  # Sentences
+    layer: str,  # Name of a label layer
+    strings: StringTable,  # Numbers the labels of all datasets that are compared
+) -> np.ndarray:  # A number for each sentence, (n,) uint64
+    "Numbers that are equal where the labels are"
+    table, found = dataset.table, [np.zeros(0, dtype=np.uint64)]
+    known, column = (
+        strings.numbers(table.strings.strings),
+        table.token_layers.get(layer),
+    )
+    marks = table.mark_layers.get(layer, _NO_MARKS)
+    for rows in pieces(table, dataset.rows):
+        chosen, many = mark_places(marks, rows)
+        parts = mixed(
+            *(part[chosen] for part in marks[1:3]), known[marks.label[chosen]]
+        )
+        keys = summed(parts, many)
+        if column is not None:
+            counts = table.offsets[rows + 1] - table.offsets[rows]
+            labels = known[token_values(table, column, rows)]
+            parts = mixed(labels, count_up(counts))
+            keys += summed(np.where(labels > 0, parts, np.uint64(0)), counts)
+        found.append(keys)
+    return np.concatenate(found)
+
+# %% ../../nbs/04_corpus.ipynb #repeats
+def repeats(
+    keys: np.ndarray,  # A number for each text, (n,)
+) -> np.ndarray:  # Places of those that have stood before, rising
+    "Find what comes again"
+    first = np.unique(keys, return_index=True)[1]
+    return np.delete(np.arange(len(keys)), first)
+
+
+def conflicts(
+    keys: np.ndarray,  # A number for each text, (n,)
+    labels: np.ndarray,  # A number for its labels, (n,)
+) -> np.ndarray:  # Places of texts that have other labels elsewhere, rising
+    "Find equal texts with different labels"
+    order = np.lexsort((labels, keys))
+    same = keys[order][1:] == keys[order][:-1]
+    differ = same & (labels[order][1:] != labels[order][:-1])
+    return np.flatnonzero(np.isin(keys, np.unique(keys[order][1:][differ])))
+
+# %% ../../nbs/04_corpus.ipynb #findings
+@dataclass(frozen=True)
+class Finding:
+    "Something in a split that a user should know"
+
+    what: str  # Such as `also in train`
+    split: str  # `train`, `dev` or `test`
+    count: int  # How many sentences, or labels
+    example: str  # A text, or labels
+    places: np.ndarray = field(repr=False)  # Of the sentences in the split
+
+
+@dataclass(frozen=True)
+class Findings:
+    "What `Corpus.check` has found"
+
+    name: str  # Of the corpus
+    sizes: dict[str, int]  # Sentences of each split
+    rows: list[Finding]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{size} in {split}" for split, size in self.sizes.items())
+        title = f"{self.name}: {sum(self.sizes.values())} sentences ({sizes})"
+        if not self.rows:
+            return f"{title}, nothing to report"
+        head = ("what", "split", "count", "for example")
+        cells = [
+            (r.what, r.split, f"{r.count:,}", _short(r.example)) for r in self.rows
+        ]
+        wide = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+        lines = [
+            f"{what:{wide[0]}}  {split:{wide[1]}}  {count:>{wide[2]}}  {example}"
+            for what, split, count, example in [head, *cells]
+        ]
+        return "\n".join([title, "", *lines])
+
+    __repr__ = __str__
+
+
+def _short(text: str) -> str:
+    shown = " ".join(text.split())
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+# %% ../../nbs/04_corpus.ipynb #check-texts
+LONG = 250  # words of a sentence that is very long
+
+
+def found_in(
+    split: str,  # `train`, `dev` or `test`
+    dataset: SentenceDataset,  # Its sentences
+    what: str,  # What is said of some of them
+    places: np.ndarray,  # Which
+) -> list[Finding]:  # One, or none if there are no places
+    "Say something of some sentences"
+    if not len(places):
+        return []
+    text = dataset[int(places[0])].text
+    return [Finding(what, split, len(places), text, places)]
+
+
+def check_texts(
+    splits: dict[str, SentenceDataset],  # Sentences by split
+    keys: dict[str, np.ndarray],  # Numbers of their texts
+    long: int = LONG,  # More words than this are very many
+) -> list[Finding]:  # Empty, very long, and doubled sentences
+    "Look at texts, whatever their labels"
+    found, before = [], dict[str, np.ndarray]()
+    for split, dataset in splits.items():
+        lengths, places = dataset.lengths, np.arange(len(dataset))
+        filled = places[lengths > 0]
+        own = keys[split][filled]
+        some = {
+            "empty": places[lengths == 0],
+            f"over {long} words": places[lengths > long],
+        }
+        some["doubled"] = filled[repeats(own)]
+        some |= {f"also in {o}": filled[np.isin(own, k)] for o, k in before.items()}
+        for what, where in some.items():
+            found += found_in(split, dataset, what, where)
+        before[split] = own
+    return found
+
+
+def check_labels(
+    splits: dict[str, SentenceDataset],  # Sentences by split
+    keys: dict[str, np.ndarray],  # Numbers of their texts
+    layer: str,  # Name of a label layer
+    strings: StringTable,  # Numbers the labels of all splits
+) -> list[Finding]:  # Texts with different labels, and labels that train lacks
+    "Look at the labels of one layer"
+    counts = {split: count_labels(data, layer) for split, data in splits.items()}
+    having = [split for split in splits if counts[split]]
+    texts = np.concatenate([np.zeros(0, np.uint64), *(keys[s] for s in having)])
+    labels = [label_keys(splits[split], layer, strings) for split in having]
+    wrong = conflicts(texts, np.concatenate([np.zeros(0, np.uint64), *labels]))
+    found, first = [], 0
+    for split in having:
+        here = wrong[(wrong >= first) & (wrong < first + len(splits[split]))] - first
+        found += found_in(
+            split, splits[split], f"{layer}: same text, other labels", here
+        )
+        first += len(splits[split])
+    for split in having if "train" in having else []:
+        new = {x: n for x, n in counts[split].items() if x not in counts["train"]}
+        if new:
+            what, nowhere = f"{layer}: not in train", np.zeros(0, dtype=np.int64)
+            row = Finding(what, split, sum(new.values()), ", ".join(new), nowhere)
+            found.append(row)
+    return found
+
+# %% ../../nbs/04_corpus.ipynb #noise-matrix
+def noise_matrix(
+    labels: Sequence[str],  # What labels can become
+    noise_share: float = 0.2,  # How many become another, 0 to 1
+    given: Mapping[str, Sequence[float]] | None = None,  # For each label its chances
+) -> np.ndarray:  # From which label to which, (k, k)
+    "Chances of each label to become each other; raises `ValueError` on bad ones"
+    if given is None:
+        if not 0 <= noise_share <= 1:
+            raise ValueError(f"noise_share is a part from 0 to 1, not {noise_share}")
+        if len(labels) < 2:
+            raise ValueError(f"noise needs at least two labels, there is {labels}")
+        made = np.full((len(labels), len(labels)), noise_share / (len(labels) - 1))
+        np.fill_diagonal(made, 1 - noise_share)
+        return made
+    if set(given) != set(labels):
+        differ = ", ".join(sorted(set(given) ^ set(labels)))
+        message = "noise_transition_matrix has other labels than there are"
+        raise ValueError(f"{message}: they differ in {differ}")
+    for label, row in given.items():
+        if len(row) != len(given) or min(row) < 0 or abs(sum(row) - 1) > 1e-6:
+            wanted = f"{len(given)} chances with the sum 1, in the order of its keys"
+            raise ValueError(f"noise_transition_matrix[{label!r}] holds no {wanted}")
+    order = [[*given].index(label) for label in labels]
+    return np.array([given[label] for label in labels], dtype=float)[:, order]
+
+
+def drawn_labels(
+    numbers: np.ndarray,  # Labels, counted from 0, (n,)
+    matrix: np.ndarray,  # Chances, (k, k)
+    generator: np.random.Generator,  # Draws
+) -> np.ndarray:  # What they become, (n,)
+    "Draw a new label for each"
+    size = len(matrix)
+    ends = np.cumsum(matrix, axis=1)
+    ends[:, -1] = 1.0  # so that no draw is beyond
+    steps = (ends + np.arange(size)[:, None]).ravel()  # one staircase for all labels
+    drawn = np.searchsorted(steps, numbers + generator.random(len(numbers)), "right")
+    return np.minimum(drawn - numbers * size, size - 1)
+
+# %% ../../nbs/04_corpus.ipynb #flip-labels
+class _Flips:
+    "Draws new labels for numbers of strings, and counts"
+
+    def __init__(
+        self,
+        strings: StringTable,
+        labels: Sequence[str],
+        matrix: np.ndarray,
+        seed: int | None,
+    ) -> None:
+        self.matrix, self.numbers = matrix, strings.numbers(labels)
+        self.strings, self.labels = strings, labels
+        self.place = np.full(len(strings), -1, dtype=np.int64)
+        self.place[self.numbers] = np.arange(len(labels))
+        self.generator = np.random.default_rng(current_seed() if seed is None else seed)
+        self.total, self.changed = 0, 0
+
+    def __call__(self, old: np.ndarray) -> np.ndarray:
+        "New numbers for old ones, which are all above 0"
+        places = self.place[old]
+        if (places < 0).any():
+            label = self.strings.strings[int(old[places < 0][0])]
+            raise ValueError(unknown_item(label, list(self.labels)))
+        new = self.numbers[drawn_labels(places, self.matrix, self.generator)]
+        self.total += len(old)
+        self.changed += int((new != old).sum())
+        return new
+
+
+def flip_tokens(
+    dataset: SentenceDataset,  # Whose labels become wrong
+    layer: str,  # Name of a layer that has labels on tokens
+    flips: _Flips,  # Draws
+) -> tuple[np.ndarray, np.ndarray]:  # The layer as it is then, and as it was
+    "Draw labels of tokens"
+    table, column = dataset.table, dataset.table.token_layers[layer].copy()
+    clean = np.zeros_like(column)
+    for rows in pieces(table, np.unique(dataset.rows)):
+        places = row_places(table, rows)
+        places = places[column[places] > 0]
+        clean[places] = column[places]
+        column[places] = flips(column[places])
+    return column, clean
+
+
+def flip_marks(
+    dataset: SentenceDataset,  # Whose labels become wrong
+    layer: str,  # Name of a layer that has labels on spans or sentences
+    flips: _Flips,  # Draws
+) -> tuple[Spans, Spans]:  # The marks as they are then, and those that are drawn anew
+    "Draw labels of spans and sentences"
+    marks = dataset.table.mark_layers[layer]
+    chosen = mark_places(marks, np.unique(dataset.rows))[0]
+    label = marks.label.copy()
+    label[chosen] = flips(marks.label[chosen])
+    return marks._replace(label=label), Spans(*(column[chosen] for column in marks))
+
+# %% ../../nbs/04_corpus.ipynb #add-noise
+def add_noise(
+    dataset: SentenceDataset,  # Current sentences, whose table is written on
+    layer: str,  # Name of a label layer
+    labels: Sequence[str],  # What labels can become
+    matrix: np.ndarray,  # Chances, (k, k)
+    seed: int | None = None,  # Seed of the draw, by default the current one
+) -> tuple[int, int]:  # How many labels were changed, of how many
+    "Make labels wrong, and keep them in the layer `<layer>_clean`"
+    table, clean = dataset.table, f"{layer}_clean"
+    flips = _Flips(table.strings, labels, matrix, seed)
+    if layer in table.token_layers:
+        column, was = flip_tokens(dataset, layer, flips)
+        table.token_layers[layer] = column
+        kept = table.token_layers.get(clean, was)
+        table.token_layers[clean] = np.where(kept > 0, kept, was)
+    if layer in table.mark_layers:
+        marks, old = flip_marks(dataset, layer, flips)
+        table.mark_layers[layer] = marks
+        kept_marks = table.mark_layers.get(clean, _NO_MARKS)
+        new = ~np.isin(old.sentence, kept_marks.sentence)
+        both = [
+            np.concatenate([a, b[new]]) for a, b in zip(kept_marks, old, strict=True)
+        ]
+        order = np.argsort(both[0], kind="stable")
+        table.mark_layers[clean] = Spans(*(column[order] for column in both))
+        for name in (layer, clean):  # a label that is set anew has the score 1.0
+            table.mark_scores.pop(name, None)
+    _refresh(table, (layer, clean))
+    return flips.changed, flips.total
+
+
+def _refresh(table: SentenceTable, layers: Iterable[str]) -> None:
+    "Give sentences that somebody holds the layers of the table"
+    for row, sentence in (dict(table._alive) | table.kept).items():
+        fresh = _build_sentence(table, row)._layers
+        for name in layers:
+            if name in fresh:
+                sentence._layers[name] = fresh[name]
 
 # %% ../../nbs/04_corpus.ipynb #corpus
 class Corpus(_Splits):
@@ -834,6 +1335,48 @@ class Corpus(_Splits):
             there = ", ".join(self.splits())
             raise ValueError(f"{self.name} has no train split, only {there}")
         return self.train
+
+    def check(
+        self,
+        label_type: str | None = None,  # One layer, or `None` for all
+        long: int = LONG,  # More words than this are very many
+    ) -> Findings:  # Prints as a table
+        "Look for doubled texts, contradictory and unseen labels, empty and long texts"
+        now, strings = {n: s.current() for n, s in self.splits().items()}, StringTable()
+        keys = {name: text_keys(split, strings) for name, split in now.items()}
+        found = check_texts(now, keys, long)
+        layers = dict.fromkeys(x for s in now.values() for x in s.table.layers)
+        if label_type is not None and label_type not in layers:
+            message = f"label type {unknown_item(label_type, list(layers))}"
+            raise ValueError(f"{self.name}: {message}")
+        for layer in layers if label_type is None else [label_type]:
+            found += check_labels(now, keys, layer, strings)
+        return Findings(self.name, {n: len(s) for n, s in now.items()}, found)
+
+    def add_label_noise(
+        self,
+        label_type: str,  # Name of a label layer
+        labels: Sequence[str] | None = None,  # By default all that the split has
+        noise_share: float = 0.2,  # How many become another, 0 to 1
+        split: str = "train",  # `train`, `dev` or `test`
+        noise_transition_matrix: Mapping[str, Sequence[float]] | None = None,
+        seed: int | None = None,  # by default the current seed
+    ) -> None:
+        "Make labels wrong; those that were there are then in `<label_type>_clean`"
+        if split not in self._splits:
+            raise ValueError(
+                f"{self.name}: split {unknown_item(split, [*self._splits])}"
+            )
+        self._splits = {name: part.current() for name, part in self._splits.items()}
+        dataset = self._splits[split]
+        there = [*count_labels(dataset, label_type)]
+        if not there:
+            raise ValueError(f"{self.name}, {split}: no labels of type {label_type!r}")
+        wanted = list(labels or noise_transition_matrix or sorted(there))
+        matrix = noise_matrix(wanted, noise_share, noise_transition_matrix)
+        changed, total = add_noise(dataset, label_type, wanted, matrix, seed)
+        share = f"{changed / total:.1%}"
+        logger.info(f"{split}: {changed} of {total} labels are wrong now ({share})")
 
     def get_label_distribution(self) -> dict[str, int]:
         "How often each label of train occurs, over all layers"
@@ -928,14 +1471,18 @@ def kinds_of_layer(
     layer: str,  # Name of a label layer
 ) -> set[str]:  # Some of `tokens`, `spans`, `sentences`
     "On what the labels of a layer stand"
-    table, kinds = dataset.table, set()
-    if layer in table.token_layers:
-        numbers = table.token_layers[layer][token_places(dataset)]
-        kinds |= {"tokens"} if numbers.any() else set()
-    marks = table.mark_layers.get(layer, _NO_MARKS)
-    stops = marks.stop[mark_places(marks, dataset.rows)[0]]
-    kinds |= {"spans"} if (stops > 0).any() else set()
-    return kinds | ({"sentences"} if (stops < 0).any() else set())
+    table, kinds = dataset.table, set[str]()
+    marks, column = (
+        table.mark_layers.get(layer, _NO_MARKS),
+        table.token_layers.get(layer),
+    )
+    for rows in pieces(table, dataset.rows):
+        if column is not None and token_values(table, column, rows).any():
+            kinds.add("tokens")
+        stops = marks.stop[mark_places(marks, rows)[0]]
+        kinds |= {"spans"} if (stops > 0).any() else set()
+        kinds |= {"sentences"} if (stops < 0).any() else set()
+    return kinds
 
 
 def _joined_splits(
@@ -1043,10 +1590,15 @@ class MultiCorpus(Corpus):
 # %% ../../nbs/04_corpus.ipynb #multi-parts
 def _tell_kinds(owner: str, layer: str, kinds: dict[str, set[str]]) -> None:
     "Warn of parts without a layer; raises `ValueError` if parts use it differently"
+    spans = any("spans" in kind for kind in kinds.values())
     for name, kind in kinds.items():
         if not kind:
             message = f"the part {name} has no labels of type {layer!r}"
-            logger.warning(f"{owner}: {message}, so it adds none to the dictionary")
+            more = (
+                ", and all its words are learned as outside of spans" if spans else ""
+            )
+            message = f"{message}, so it adds none to the dictionary{more}"
+            logger.warning(f"{owner}: {message}")
     some = {" and ".join(sorted(kind)) for kind in kinds.values() if kind}
     if len(some) > 1:
         found = (f"{n}: {' and '.join(sorted(k))}" for n, k in kinds.items() if k)

@@ -274,10 +274,10 @@ def encode_spans(
     spans: Spans,  # Spans that do not overlap, labels counted from 0
     offsets: np.ndarray,  # Where each sentence starts in the row of tokens, (n + 1,)
     scheme: str = "BIOES",  # `BIO` or `BIOES`
-) -> np.ndarray:  # One tag number per token, (tokens,) int64
+) -> np.ndarray:  # One tag number per token, (tokens,) int32
     "Tags of all tokens, numbered as in `tag_names`"
     prefixes = _prefixes(scheme)
-    tags = np.zeros(offsets[-1], dtype=np.int64)
+    tags = np.zeros(offsets[-1], dtype=np.int32)
     first = offsets[spans.sentence] + spans.start
     lengths = spans.stop - spans.start
     block = 1 + spans.label.astype(np.int64) * len(prefixes)

@@ -5,27 +5,32 @@
 # %% ../../nbs/06_columns.ipynb #imports
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
+import mmap
 import re
+import tempfile
+import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-from safetensors.numpy import save as safetensors_bytes
 
-from ..assets import cache_root
+from ..assets import cache_root, known_sum
 from flairnb.data.corpus import (
+    PIECE,
     Corpus,
     SentenceDataset,
     SentenceTable,
+    StringBytes,
     StringTable,
     count_labels,
     kinds_of_layer,
@@ -36,16 +41,19 @@ from ..data.sentence import Sentence
 from ..foundation import atomic_write, logger, sha256_of
 
 # %% auto #0
-__all__ = ['ON_ERROR', 'SKIPPED', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'SPECIAL', 'CONLLU', 'INDEX_VERSION', 'Named', 'DataError',
-           'Damage', 'file_bytes', 'read_text', 'plain_lines', 'refuse_unknown', 'column_splitter', 'check_columns',
-           'ColumnFormat', 'column_format_of', 'line_kinds', 'number_columns', 'Columns', 'any_text', 'is_strange',
-           'closing_lines', 'drop_damaged', 'read_files', 'warn_of_empty', 'leave_out', 'column_kind', 'layer_values',
-           'of_one_kind', 'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns',
-           'table_of_columns', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens',
-           'tagged_words', 'read_conllu', 'StringBytes', 'table_arrays', 'checksum', 'save_index', 'load_index',
-           'index_path', 'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of',
-           'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns',
-           'has_glued_words', 'column_layer']
+__all__ = ['ON_ERROR', 'SKIPPED', 'BLOCK', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'HELD', 'SPECIAL', 'CONLLU', 'SUMMED', 'WHOLLY',
+           'INDEX_VERSION', 'LARGE', 'SETTLED', 'Named', 'DataError', 'Damage', 'unpacked', 'file_bytes', 'decoded',
+           'plain_lines', 'read_text', 'any_text', 'is_strange', 'cannot_be_cut', 'line_blocks', 'refuse_unknown',
+           'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of', 'line_kinds', 'index_folder',
+           'scratch_file', 'write_all', 'forget_pages', 'Grown', 'GrownStrings', 'in_pieces', 'number_columns',
+           'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks', 'read_files', 'warn_of_empty', 'without',
+           'leave_out', 'column_kind', 'layer_values', 'of_one_kind', 'add_labels', 'split_features', 'add_features',
+           'table_of_words', 'GrownTable', 'table_from', 'read_columns', 'table_of_columns', 'table_of_parts',
+           'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens', 'tagged_words',
+           'read_conllu', 'treebank_words', 'table_arrays', 'block_sums', 'check_blocks', 'claim', 'sweep',
+           'save_index', 'load_index', 'source_sum', 'index_path', 'indexed', 'split_of', 'existing_folder',
+           'find_splits', 'read_splits', 'losses_of', 'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus',
+           'layer_fields', 'fitting', 'write_columns', 'has_glued_words', 'column_layer']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -103,51 +111,122 @@ class Damage:
             for name in names
         }
 
-# %% ../../nbs/06_columns.ipynb #file-bytes
+# %% ../../nbs/06_columns.ipynb #unpacked
+@contextlib.contextmanager
+def unpacked(
+    path: str | Path,  # The file
+) -> Iterator[IO[bytes]]:  # Its bytes to read, unpacked if gzip packed them
+    "Open a file to read its bytes; raises `DataError` where gzip finds it damaged"
+    with open(path, "rb") as file:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"
+        bytes_of: Any = gzip.GzipFile(fileobj=file) if packed else file
+        try:
+            yield bytes_of
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            problem = f"{path}: a gzip file that is damaged ({error})"
+            raise DataError(f"{problem}. Get it again.") from None
+
+
 def file_bytes(
     path: str | Path,  # The file
-) -> bytes:  # What is in it, unpacked
+) -> bytes:  # All that is in it, unpacked
     "Bytes of a file; raises `DataError` if it is packed by gzip and damaged"
-    data = Path(path).read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        problem = f"{path}: a gzip file that is damaged ({error})"
-        raise DataError(f"{problem}. Get it again.") from None
+    with unpacked(path) as file:
+        return file.read()
 
-# %% ../../nbs/06_columns.ipynb #read-text
-def read_text(
-    path: str | Path,  # The file
-    encoding: str = "utf-8",  # How its characters are written as bytes
-) -> str:  # Its text, with `\n` line ends and no byte order mark
-    "Text of a file; raises `DataError` where it is no text in this encoding"
-    data = file_bytes(path)
+# %% ../../nbs/06_columns.ipynb #decoded
+def decoded(
+    path: str | Path,  # The file, for messages
+    data: bytes,  # What stands in it, or in some lines of it
+    encoding: str,  # How its characters are written as bytes
+    first_byte: int = 0,  # How many bytes stand before
+    first_line: int = 1,  # Number of the first line
+    errors: str = "strict",  # `surrogateescape` marks bytes that are no text
+) -> str:  # The text, with `\n` line ends and no byte order mark
+    "Bytes as text; raises `DataError` where they are no text in this encoding"
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding, errors)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"byte {error.start} of the file is not {encoding}"
+        line = first_line + data.count(b"\n", 0, error.start)
+        problem = f"byte {first_byte + error.start} of the file is not {encoding}"
         advice = "Name the file's encoding, such as encoding='latin-1'"
         wrong = data[error.start : error.start + 1]
         raise DataError(
             f"{path}, line {line}: {problem}: {wrong!r}. {advice}"
         ) from None
     place = text.find("\0")
-    if place >= 0:
-        line = text.count("\n", 0, place) + 1
+    if place >= 0 and errors == "strict":
+        line = first_line + text.count("\n", 0, place)
         advice = "The file is damaged, or not text, or in another encoding (UTF-16?)"
         raise DataError.at(path, line, "a NUL character", text[place:][:9], advice)
-    return plain_lines(text)
+    return plain_lines(text if first_byte else text.removeprefix("\ufeff"))
 
 
-def plain_lines(
-    text: str,  # Text with any line ends
-) -> str:  # Text with `\n` line ends and no byte order mark
-    "Text as if written on one kind of machine"
-    text = text.removeprefix("\ufeff")
+def plain_lines(text: str) -> str:
+    "A text whose lines all end with `\\n`"
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_text(
+    path: str | Path,  # The file
+    encoding: str = "utf-8",  # How its characters are written as bytes
+    errors: str = "strict",  # `surrogateescape` marks bytes that are no text
+) -> str:  # Its text, with `\n` line ends and no byte order mark
+    "Text of a file; raises `DataError` where it is no text in this encoding"
+    return decoded(path, file_bytes(path), encoding, errors=errors)
+
+# %% ../../nbs/06_columns.ipynb #any-text
+def any_text(
+    path: str | Path,  # The file
+    encoding: str,  # How its characters are written as bytes
+) -> str:  # Its text as it stands, with a mark for each byte that is none
+    "Text of a file that may be damaged; raises `DataError` where even that fails"
+    try:
+        return file_bytes(path).decode(encoding, "surrogateescape")
+    except UnicodeDecodeError:  # UTF-16 has no place for marks
+        return read_text(path, encoding)
+
+
+_STRANGE = re.compile("[\0\udc80-\udcff]")
+
+
+def is_strange(
+    line: str,  # A line of a text from `any_text`
+) -> bool:  # Whether it holds such a mark, or a NUL character
+    "Whether a line is no text in its encoding"
+    return _STRANGE.search(line) is not None
+
+# %% ../../nbs/06_columns.ipynb #line-blocks
+BLOCK = 1 << 22  # bytes of a file that are read in one step
+
+
+def cannot_be_cut(encoding: str) -> bool:
+    "Whether lines end otherwise than with the byte `\\n`, as in UTF-16"
+    return "\n\n".encode(encoding)[-2:] != b"\n\n"
+
+
+def line_blocks(
+    path: str | Path,  # The file
+    encoding: str = "utf-8",  # How its characters are written as bytes
+    errors: str = "strict",  # `surrogateescape` marks bytes that are no text
+) -> Iterator[list[str]]:  # All lines of the file, some at a time
+    "Lines of a file; raises `DataError` where it is no text in this encoding"
+    if cannot_be_cut(encoding):
+        yield read_text(path, encoding, errors).split("\n")
+        return
+    place, line, held = 0, 1, list[bytes]()
+    with unpacked(path) as file:
+        while len(data := file.read(BLOCK)) == BLOCK:
+            cut = data.rfind(b"\n") + 1
+            if not cut:  # a very long line
+                held.append(data)
+                continue
+            whole = b"".join([*held, data[:cut]])
+            yield decoded(path, whole, encoding, place, line, errors).split("\n")[:-1]
+            place, line = place + len(whole), line + whole.count(b"\n")
+            held = [data[cut:]]
+    whole = b"".join([*held, data])
+    yield decoded(path, whole, encoding, place, line, errors).split("\n")
 
 # %% ../../nbs/06_columns.ipynb #refuse-unknown
 def refuse_unknown(
@@ -274,6 +353,135 @@ def line_kinds(
             kinds[place] = COMMENT
     return kinds
 
+# %% ../../nbs/06_columns.ipynb #scratch-file
+HELD = 1 << 22  # bytes of a column that stay in memory
+
+
+def index_folder() -> Path:
+    "Where indexes are kept, and what does not fit into memory while they are made"
+    return cache_root() / "indexes"
+
+
+def scratch_file() -> IO[bytes]:
+    "A file without a name, which is gone when it is closed"
+    index_folder().mkdir(parents=True, exist_ok=True)
+    made: Any = tempfile.TemporaryFile(dir=index_folder(), buffering=0)  # noqa: SIM115
+    return made
+
+
+def write_all(file: IO[bytes], data: np.ndarray) -> None:
+    "Write all bytes of an array; a full disk takes some of them before it fails"
+    rest = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+    while len(rest):
+        rest = rest[file.write(rest) :]
+
+
+def forget_pages(array: np.ndarray) -> None:
+    "Let the pages of a `Grown` column go that were looked at; the file has them"
+    kept = array.flags.writeable  # what somebody may have written on
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    mapped = array.base
+    if not kept and isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+# %% ../../nbs/06_columns.ipynb #grown
+class Grown:
+    "A column that grows, on disk if it becomes long"
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self.parts: list[np.ndarray] = []  # in memory
+        self.held, self.length, self.stored = 0, 0, 0  # bytes, values, bytes on disk
+        self.file: IO[bytes] | None = None
+        self.full = False  # the disk takes no more
+
+    def __len__(self) -> int:
+        return self.length
+
+    def add(self, values: Any) -> None:
+        "Append some values, which must not change any more"
+        part = np.asarray(values, dtype=self.dtype)
+        self.parts.append(part)
+        self.length, self.held = self.length + len(part), self.held + part.nbytes
+        if self.held > HELD:
+            self._store()
+
+    def fill(self, length: int, value: int | float = 0) -> None:
+        "Append a value until there are so many"
+        while (due := length - self.length) > 0:
+            self.add(np.full(min(due, HELD), value, dtype=self.dtype))
+
+    def _store(self) -> None:
+        if self.full:
+            return
+        try:
+            self.file = self.file or scratch_file()
+            for part in self.parts:
+                write_all(self.file, part)
+        except OSError as error:
+            self.full = True
+            told = "What is read stays in memory, for it cannot be written"
+            _tell_once(f"{told} to {index_folder()}: {error.strerror}")
+            return  # what was half written is passed over, since `stored` has not grown
+        self.stored, self.held, self.parts = self.stored + self.held, 0, []
+
+    def array(self) -> np.ndarray:
+        "All values, mapped if they are on disk"
+        if self.file is not None and self.parts:
+            self._store()
+        parts = self.parts
+        if self.stored:
+            file: Any = self.file
+            shape = (self.stored // self.dtype.itemsize,)
+            mapped = np.memmap(file, self.dtype, "r", shape=shape)
+            parts = [np.asarray(mapped), *parts]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.zeros(0, dtype=self.dtype), *parts])
+
+
+_told: set[str] = set()
+
+
+def _tell_once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        logger.warning(message)
+
+# %% ../../nbs/06_columns.ipynb #grown-strings
+class GrownStrings:
+    "Strings that grow, as bytes"
+
+    def __init__(self) -> None:
+        self.data, self.sizes = Grown(np.uint8), Grown(np.int64)
+
+    def add(self, strings: Iterable[str]) -> None:
+        "Append some strings"
+        packed = StringBytes.of(strings)
+        self.data.add(packed.data)
+        self.sizes.add(np.diff(packed.ends))
+
+    def strings(self) -> StringBytes | None:
+        "All strings; `None` if all of them are empty"
+        if not len(self.data):
+            return None
+        ends, last, sizes = Grown(np.int64), 0, self.sizes.array()
+        ends.add([0])
+        for some in in_pieces(sizes):
+            ends.add(last + np.cumsum(some))
+            last += int(some.sum())
+        return StringBytes(self.data.array(), ends.array())
+
+
+def in_pieces(
+    column: np.ndarray,  # One dimension
+) -> Iterator[np.ndarray]:  # Its parts, one after the other
+    "Look at a column once, from its start to its end"
+    for start in range(0, len(column), PIECE):
+        yield column[start : start + PIECE]
+        forget_pages(column)
+
 # %% ../../nbs/06_columns.ipynb #number-columns
 def number_columns(
     path: Path,  # The file, for error messages
@@ -281,6 +489,7 @@ def number_columns(
     places: np.ndarray,  # Which of them hold words
     form: ColumnFormat,  # How the file is laid out
     tables: dict[int, StringTable],  # Strings of each wanted column; new ones are added
+    before: int = 0,  # Lines of the file that stand before these
 ) -> dict[int, np.ndarray]:  # For each wanted column a number per word, int32
     "Split lines into columns of numbers; raises `DataError` on a short line"
     split, block = column_splitter(form.column_delimiter), 512
@@ -291,7 +500,9 @@ def number_columns(
         widths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         if widths.min() < form.needed:
             short = int(np.argmax(widths < form.needed))
-            raise _short_line(path, int(chosen[short]), lines, int(widths[short]), form)
+            line = lines[chosen[short]]
+            number = before + int(chosen[short]) + 1
+            raise _short_line(path, number, line, int(widths[short]), form)
         for column, table in tables.items():
             parts[column].append(table.numbers(list(map(itemgetter(column), rows))))
     nothing = np.zeros(0, dtype=np.int32)
@@ -301,7 +512,7 @@ def number_columns(
 
 
 def _short_line(
-    path: Path, place: int, lines: Sequence[str], width: int, form: ColumnFormat
+    path: Path, number: int, line: str, width: int, form: ColumnFormat
 ) -> DataError:
     counted = "1 column" if width == 1 else f"{width} columns"
     problem = f"{counted} where {form.needed} are needed"
@@ -309,7 +520,7 @@ def _short_line(
         f"Correct the line, or say how columns are split (now at "
         f"{form.column_delimiter!r}) and which there are (now {form.columns})"
     )
-    return DataError.at(path, place + 1, problem, lines[place], advice)
+    return DataError.at(path, number, problem, line, advice)
 
 # %% ../../nbs/06_columns.ipynb #columns-why
 @dataclass
@@ -323,8 +534,9 @@ class Columns:
     offsets: np.ndarray  # First word of each sentence, and the end, (n + 1,)
     files: np.ndarray  # First sentence of each file, and the end
     breaks: np.ndarray  # First sentence of each document
-    comments: list[str] | None  # Comment lines of each sentence, (n,)
+    comments: StringBytes | None  # Comment lines of each sentence, (n,)
     losses: dict[str, np.ndarray]  # What was left out of each file
+    counts: dict[int, np.ndarray]  # How often each value of a column occurs
 
     def error(self, word: int, column: int, problem: str, advice: str) -> DataError:
         "An error about one field"
@@ -333,26 +545,26 @@ class Columns:
         line = int(self.lines[word])
         return DataError.at(self.paths[file], line, problem, value, advice)
 
-# %% ../../nbs/06_columns.ipynb #any-text
-def any_text(
-    path: str | Path,  # The file
-    encoding: str,  # How its characters are written as bytes
-) -> str:  # Its text as it stands, with a mark for each byte that is none
-    "Text of a file that may be damaged; raises `DataError` where even that fails"
-    try:
-        return file_bytes(path).decode(encoding, "surrogateescape")
-    except UnicodeDecodeError:  # UTF-16 has no place for marks
-        return read_text(path, encoding)
-
-
-_STRANGE = re.compile("[\0\udc80-\udcff]")
-
-
-def is_strange(
-    line: str,  # A line of a text from `any_text`
-) -> bool:  # Whether it holds such a mark, or a NUL character
-    "Whether a line is no text in its encoding"
-    return _STRANGE.search(line) is not None
+    def parts(self) -> Iterator[Columns]:
+        "The same, some whole sentences at a time, at least one part"
+        size = max(PIECE // 4, *map(len, self.tables.values()))
+        low, end = 0, len(self.offsets) - 1
+        while low == 0 or low < end:
+            found = np.searchsorted(self.offsets, self.offsets[low] + size, "right")
+            high = min(max(int(found) - 1, low + 1), end)
+            first, last = self.offsets[[low, high]].tolist()
+            yield replace(
+                self,
+                numbers={c: n[first:last] for c, n in self.numbers.items()},
+                lines=self.lines[first:last],
+                offsets=self.offsets[low : high + 1] - first,
+                files=np.clip(self.files, low, high) - low,
+                breaks=self.breaks[:0],
+                comments=None,
+            )
+            for column in (*self.numbers.values(), self.lines):
+                forget_pages(column)
+            low = max(high, 1)
 
 # %% ../../nbs/06_columns.ipynb #drop-damaged
 def closing_lines(
@@ -369,6 +581,7 @@ def drop_damaged(
     kinds: np.ndarray,  # Of each line; those of damaged sentences become `BLANK`
     form: ColumnFormat,  # How the file is laid out
     damage: Damage,  # Where they are counted
+    before: int = 0,  # Lines of the file that stand before these
 ) -> None:
     "Leave out the sentences that have a line which cannot be read"
     split, count = (
@@ -379,16 +592,48 @@ def drop_damaged(
     for place in np.flatnonzero(kinds == WORD).tolist():
         row = split(lines[place])
         if len(row) < form.needed:
-            error = _short_line(path, place, lines, len(row), form)
+            error = _short_line(path, before + place + 1, lines[place], len(row), form)
         elif is_strange(lines[place]) or not row[form.text_column]:
             what, advice = "no word, or no text", "Correct the line."
-            error = DataError.at(path, place + 1, what, lines[place], advice)
+            number = before + place + 1
+            error = DataError.at(path, number, what, lines[place], advice)
         else:
             continue
         wrong.setdefault(int(count[place]), error)
     for error in wrong.values():
         damage.meet(error)
     kinds[np.isin(count, list(wrong)) & (kinds != BREAK)] = BLANK
+
+# %% ../../nbs/06_columns.ipynb #sentence-blocks
+class _Block(NamedTuple):
+    before: int  # Lines of the file that stand before
+    lines: list[str]
+    kinds: np.ndarray  # Of each line
+
+
+def sentence_blocks(
+    path: Path,  # The file
+    form: ColumnFormat,  # How it is laid out
+) -> Iterator[_Block]:  # All of its lines
+    "Lines of a file, some whole sentences at a time"
+    errors = "strict" if form.on_error == "raise" else "surrogateescape"
+    before, wanted, held = 0, 0, list[str]()
+    for more in line_blocks(path, form.encoding, errors):
+        held += more
+        if len(held) < wanted:
+            continue
+        kinds = line_kinds(held, form)
+        closing = np.flatnonzero(closing_lines(kinds, form))
+        words = np.diff(np.cumsum(kinds == WORD)[closing], prepend=0)
+        cut = int(closing[words > 0].max(initial=-1)) + 1
+        if not cut:  # a very long sentence
+            wanted = 2 * len(held)
+            continue
+        yield _Block(before, held[:cut], kinds[:cut])
+        before, wanted, held = before + cut, 0, held[cut:]
+        form = replace(form, skip_first_line=False)
+    if held:
+        yield _Block(before, held, line_kinds(held, form))
 
 # %% ../../nbs/06_columns.ipynb #one-file
 class _FilePart(NamedTuple):
@@ -399,16 +644,17 @@ class _FilePart(NamedTuple):
     comments: list[str]
 
 
-def _read_file(
-    path: Path, form: ColumnFormat, tables: dict[int, StringTable], damage: Damage
+def _read_block(
+    path: Path,
+    block: _Block,
+    form: ColumnFormat,
+    tables: dict[int, StringTable],
+    damage: Damage,
 ) -> _FilePart:
-    "The columns of one file, all counted from its own start"
-    lenient, code = form.on_error != "raise", form.encoding
-    text = plain_lines(any_text(path, code)) if lenient else read_text(path, code)
-    lines = text.split("\n")
-    kinds = line_kinds(lines, form)
-    if lenient:
-        drop_damaged(path, lines, kinds, form, damage)
+    "The columns of some lines of a file, counted from the first of its sentences"
+    before, lines, kinds = block
+    if form.on_error != "raise":
+        drop_damaged(path, lines, kinds, form, damage, before)
     words, remarks = np.flatnonzero(kinds == WORD), np.flatnonzero(kinds == COMMENT)
     count = np.cumsum(closing_lines(kinds, form))
     starts = np.flatnonzero(np.diff(count[words], prepend=-1))
@@ -416,47 +662,86 @@ def _read_file(
     after = np.searchsorted(counts, count[remarks])  # sentence of each comment
     borders = np.searchsorted(counts, count[kinds == BREAK])
     fresh = [lines[place].lstrip("# ").startswith("newdoc") for place in remarks]
-    breaks = np.unique(np.concatenate([borders, after[np.array(fresh, dtype=bool)]]))
-    if len(breaks):  # the first document begins with the file
-        breaks = np.union1d(breaks[breaks < len(starts)], np.arange(len(starts))[:1])
+    breaks = np.concatenate([borders, after[np.array(fresh, dtype=bool)]])
     bounds = np.searchsorted(after, np.arange(len(starts) + 1)).tolist()
     texts = [lines[place].replace("\t", "\n") for place in remarks.tolist()]
     comments = ["\n".join(texts[a:b]) for a, b in pairwise(bounds)]
-    numbers = number_columns(path, lines, words, form, tables)
-    return _FilePart(numbers, words + 1, starts, breaks.astype(np.int64), comments)
+    numbers = number_columns(path, lines, words, form, tables, before)
+    return _FilePart(numbers, before + words + 1, starts, breaks, comments)
+
+# %% ../../nbs/06_columns.ipynb #reading
+class _Reading:
+    "Columns while they grow, with a table of strings for each"
+
+    def __init__(self, tables: dict[int, StringTable]) -> None:
+        self.tables = tables
+        self.numbers = {column: Grown(np.int32) for column in tables}
+        self.counts = {column: np.zeros(0, np.int64) for column in tables}
+        self.lines, self.starts = Grown(np.int32), Grown(np.int64)
+        self.comments = GrownStrings()
+
+    def add(self, block: _FilePart) -> None:
+        "Append the words of some sentences"
+        self.starts.add(block.starts + len(self.lines))
+        self.lines.add(block.lines)
+        self.comments.add(block.comments)
+        for column, numbers in block.numbers.items():
+            self.numbers[column].add(numbers)
+            counts = np.bincount(numbers, minlength=len(self.tables[column]))
+            counts[: len(self.counts[column])] += self.counts[column]
+            self.counts[column] = counts
+
+    def columns(
+        self, paths: list[Path], files: np.ndarray, breaks: np.ndarray, damage: Damage
+    ) -> Columns:
+        "All that was added"
+        self.starts.add([len(self.lines)])
+        return Columns(
+            paths,
+            {column: numbers.array() for column, numbers in self.numbers.items()},
+            self.tables,
+            self.lines.array(),
+            self.starts.array(),
+            files,
+            breaks,
+            self.comments.strings(),
+            damage.losses(),
+            self.counts,
+        )
 
 # %% ../../nbs/06_columns.ipynb #read-files
+def _read_file(
+    path: Path, form: ColumnFormat, found: _Reading, damage: Damage
+) -> np.ndarray:
+    "Append the words of a file; returns the first sentence of each document"
+    first, breaks = len(found.starts), [np.zeros(0, dtype=np.int64)]
+    for block in sentence_blocks(path, form):
+        part = _read_block(path, block, form, found.tables, damage)
+        breaks.append(part.breaks + len(found.starts))
+        found.add(part)
+    places = np.unique(np.concatenate(breaks))
+    if len(places):  # the first document begins with the file
+        places = np.union1d(places, [first])
+    return places[places < len(found.starts)]
+
+
 def read_files(
     files: Sequence[str | Path],  # Files of one corpus, one after the other
     form: ColumnFormat,  # How they are laid out
 ) -> Columns:  # All their words, with one table of strings for each column
     "Read files of columns; raises `DataError`, and warns of a file without words"
-    paths = [Path(file) for file in files]
-    tables = {column: StringTable() for column in [*form.columns, form.text_column]}
-    damage, parts = Damage(form.on_error), []
+    wanted = [*form.columns, form.text_column]
+    found = _Reading({column: StringTable() for column in wanted})
+    paths, damage = [Path(file) for file in files], Damage(form.on_error)
+    first, breaks = [0], [np.zeros(0, dtype=np.int64)]
     for path in paths:
         damage.start_file()
-        parts.append(_read_file(path, form, tables, damage))
-    first_word = np.cumsum([0, *(len(part.lines) for part in parts)])
-    first_sentence = np.cumsum([0, *(len(part.starts) for part in parts)])
-    warn_of_empty(paths, first_sentence)
-    starts = [part.starts + base for part, base in zip(parts, first_word, strict=False)]
-    breaks = [
-        part.breaks + base for part, base in zip(parts, first_sentence, strict=False)
-    ]
-    every = np.arange(first_sentence[-1])
-    comments = [comment for part in parts for comment in part.comments]
-    return Columns(
-        paths,
-        {c: np.concatenate([part.numbers[c] for part in parts]) for c in tables},
-        tables,
-        np.concatenate([part.lines for part in parts]),
-        np.concatenate([*starts, first_word[-1:]]),
-        first_sentence,
-        every if form.every_sentence_is_independent else np.concatenate(breaks),
-        comments if any(comments) else None,
-        damage.losses(),
-    )
+        breaks.append(_read_file(path, form, found, damage))
+        first.append(len(found.starts))
+    warn_of_empty(paths, np.array(first))
+    every = np.arange(first[-1])
+    borders = every if form.every_sentence_is_independent else np.concatenate(breaks)
+    return found.columns(paths, np.array(first), borders, damage)
 
 
 def warn_of_empty(
@@ -468,43 +753,52 @@ def warn_of_empty(
         if not count:
             logger.warning(f"{path.name} has no sentences")
 
+# %% ../../nbs/06_columns.ipynb #without
+def without(
+    raw: Columns,  # What was read
+    torn: np.ndarray,  # Some sentences, rising
+    damage: Damage,  # What was left out of each file, and now these
+) -> Columns:  # All the others
+    "Columns without some of their sentences"
+    left, seen, remarks = _Reading(raw.tables), 0, raw.comments or ()
+    for part in raw.parts():
+        lengths = np.diff(part.offsets)
+        rows = np.arange(seen, seen + len(lengths))
+        kept = ~np.isin(rows, torn)
+        inside = np.repeat(kept, lengths)
+        numbers = {column: row[inside] for column, row in part.numbers.items()}
+        starts = np.cumsum(lengths[kept]) - lengths[kept]
+        comments = [remarks[row] for row in rows[kept].tolist() if remarks]
+        left.add(_FilePart(numbers, part.lines[inside], starts, part.breaks, comments))
+        seen += len(lengths)
+    files, breaks = (n - np.searchsorted(torn, n) for n in (raw.files, raw.breaks))
+    breaks = np.unique(breaks[breaks < files[-1]])
+    return left.columns(raw.paths, files, breaks, damage)
+
 # %% ../../nbs/06_columns.ipynb #leave-out
 def leave_out(
     raw: Columns,  # What was read
-    wrong: np.ndarray,  # Which words cannot be used, bool (tokens,)
+    wrong: Callable[[Columns], np.ndarray],  # Unusable words of a part, bool (tokens,)
     error: Callable[[int], DataError],  # What to say of such a word
     on_error: str,  # `raise`, `skip` or `warn`
 ) -> Columns:  # The sentences without such a word
     "Leave out sentences with a damaged word, and count them; or raise its error"
-    sentence = np.repeat(np.arange(len(raw.offsets) - 1), np.diff(raw.offsets))
-    torn, first = np.unique(sentence[wrong], return_index=True)
-    words, damage = np.flatnonzero(wrong)[first], Damage(on_error)
-    for begin, end in pairwise(raw.files.tolist()):
+    found, seen = [], 0
+    for part in raw.parts():
+        found.append(np.flatnonzero(wrong(part)) + seen)
+        seen += len(part.lines)
+    words, damage = np.concatenate(found), Damage(on_error)
+    if not len(words):
+        return raw
+    sentences = np.searchsorted(raw.offsets, words, side="right") - 1
+    torn, first = np.unique(sentences, return_index=True)
+    for file, (begin, end) in enumerate(pairwise(np.searchsorted(torn, raw.files))):
         damage.start_file()
-        for word in words[(torn >= begin) & (torn < end)].tolist():
+        for what, counts in raw.losses.items():
+            damage.count(what, int(counts[file]))
+        for word in words[first[begin:end]].tolist():
             damage.meet(error(word))
-    kept = ~np.isin(np.arange(len(raw.offsets) - 1), torn)
-    none = np.zeros(len(raw.paths), dtype=np.int64)
-    lost = damage.losses().get(SKIPPED, none) + raw.losses.get(SKIPPED, none)
-    return _chosen(replace(raw, losses=raw.losses | {SKIPPED: lost}), kept)
-
-
-def _chosen(raw: Columns, kept: np.ndarray) -> Columns:
-    "Some of the sentences"
-    lengths, ends = np.diff(raw.offsets), np.concatenate([[0], np.cumsum(kept)])
-    inside, breaks = np.repeat(kept, lengths), np.unique(ends[raw.breaks])
-    comments = raw.comments
-    if comments is not None:
-        comments = [comments[place] for place in np.flatnonzero(kept).tolist()]
-    return replace(
-        raw,
-        numbers={column: row[inside] for column, row in raw.numbers.items()},
-        lines=raw.lines[inside],
-        offsets=np.concatenate([[0], np.cumsum(lengths[kept])]),
-        files=ends[raw.files],
-        breaks=breaks[breaks < ends[-1]],
-        comments=comments,
-    )
+    return without(raw, torn, damage)
 
 # %% ../../nbs/06_columns.ipynb #column-kind
 def column_kind(
@@ -513,7 +807,7 @@ def column_kind(
 ) -> str:  # `span`, `token`, or `mixed` if it is neither clearly
     "Whether a column labels spans or tokens; one that has only `O` labels spans"
     tagged = tag_parts(values)[0] > 0
-    outside = np.array([value in ("O", "") for value in values])
+    outside = np.array([value in ("O", "") for value in values], dtype=bool)
     tags, others = counts[tagged].sum(), counts[~tagged & ~outside].sum()
     if others == 0:
         return "span"
@@ -532,8 +826,7 @@ def layer_values(
     given = raw.tables[column].strings
     is_tag = tag_parts(given)[0] > 0
     values = [v if t else form.renamed(v) for v, t in zip(given, is_tag, strict=True)]
-    counts = np.bincount(raw.numbers[column], minlength=len(values))
-    return values, column_kind(values, counts)
+    return values, column_kind(values, raw.counts[column])
 
 
 def of_one_kind(
@@ -554,9 +847,14 @@ def of_one_kind(
                 problem=f"{problem} like the others",
                 advice=f"{advice} to drop it",
             )
-            wrong = strange[raw.numbers[column]]
+            wrong = partial(_has_one_of, column=column, values=strange)
             return of_one_kind(leave_out(raw, wrong, error, form.on_error), form)
     return raw
+
+
+def _has_one_of(raw: Columns, column: int, values: np.ndarray) -> np.ndarray:
+    "Which words have one of some values in a column"
+    return values[raw.numbers[column]]
 
 # %% ../../nbs/06_columns.ipynb #add-labels
 def add_labels(
@@ -619,9 +917,89 @@ def table_of_words(
             "Every line needs a word; if columns are aligned by spaces, split at '\\s+'"
         )
         raise raw.error(int(np.argmin(words)), column, "no word", advice)
-    table = SentenceTable(raw.tables[column], raw.offsets, words, gaps)
-    table.breaks, table.files, table.comments = raw.breaks, raw.files, raw.comments
-    table.losses = raw.losses
+    return SentenceTable(raw.tables[column], raw.offsets, words, gaps)
+
+# %% ../../nbs/06_columns.ipynb #grown-table
+class GrownTable:
+    "A table that grows, on disk if it becomes large; all parts share its strings"
+
+    def __init__(self, strings: StringTable) -> None:
+        self.strings, self.columns = strings, dict[str, Grown]()
+        self.details = GrownStrings()
+        self._add("offsets", np.zeros(1, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.columns["offsets"]) - 1
+
+    @property
+    def tokens(self) -> int:
+        "How many tokens there are so far"
+        return len(self.columns["words"]) if "words" in self.columns else 0
+
+    def _add(
+        self, name: str, values: np.ndarray, before: int = 0, due: int = 0
+    ) -> None:
+        column = self.columns.setdefault(name, Grown(values.dtype))
+        column.fill(before, due)
+        column.add(values)
+
+    def add(self, part: SentenceTable) -> None:
+        "Append the sentences of a table, with their labels and details"
+        rows, tokens = len(self), self.tokens
+        for name, column in part.token_layers.items():
+            self._add(f"token/{name}", column, tokens)
+        for name, marks in part.mark_layers.items():
+            scores, before = part.mark_scores.get(name), self._marks(name)
+            if scores is not None or f"score/{name}" in self.columns:
+                known = np.ones(len(marks.label)) if scores is None else scores
+                self._add(f"score/{name}", known, before, 1)
+            for field, values in (
+                marks._replace(sentence=marks.sentence + rows)._asdict().items()
+            ):
+                self._add(f"mark/{name}/{field}", values.astype(np.int32, copy=False))
+        self._add("offsets", part.offsets[1:] + tokens)
+        self._add("words", part.words)
+        self._add("gaps", part.gaps)
+        if part.details is not None:
+            self.details.sizes.fill(rows)
+            self.details.add(part.details)
+
+    def _marks(self, layer: str) -> int:
+        name = f"mark/{layer}/label"
+        return len(self.columns[name]) if name in self.columns else 0
+
+    def table(self) -> SentenceTable:
+        "All that was added"
+        for name, column in self.columns.items():
+            if name.startswith("token/"):
+                column.fill(self.tokens)
+        self.details.sizes.fill(len(self))
+        arrays = {name: column.array() for name, column in self.columns.items()}
+        table = table_from(self.strings, arrays)
+        table.details = self.details.strings()
+        return table
+
+# %% ../../nbs/06_columns.ipynb #table-from
+def table_from(
+    strings: StringTable,  # What numbers mean
+    arrays: Mapping[str, np.ndarray],  # `offsets`, `words`, `token/upos` and so on
+) -> SentenceTable:  # The table they make
+    "Put a table together from arrays, layers in the order of the names"
+    offsets, words, gaps = (arrays[name] for name in ("offsets", "words", "gaps"))
+    table = SentenceTable(strings, offsets, words, gaps)
+    table.breaks, table.files = arrays.get("breaks"), arrays.get("files")
+    for name in arrays:
+        kind, _, layer = name.partition("/")
+        layer = layer.removesuffix("/label") if kind == "mark" else layer
+        if kind == "token":
+            table.token_layers[layer] = arrays[name]
+        elif kind == "score":
+            table.mark_scores[layer] = arrays[name]
+        elif kind == "loss":
+            table.losses[layer] = arrays[name]
+        elif kind == "mark" and name.endswith("/label"):
+            parts = (arrays[f"mark/{layer}/{part}"] for part in Spans._fields)
+            table.mark_layers[layer] = Spans(*parts)
     return table
 
 # %% ../../nbs/06_columns.ipynb #read-columns
@@ -642,6 +1020,29 @@ def table_of_columns(
 ) -> SentenceTable:  # Their sentences
     "Read files with a word a line, whose format is known"
     raw = of_one_kind(read_files(files, form), form)
+    return table_of_parts(raw, form.text_column, lambda part: labelled(part, form))
+
+
+def table_of_parts(
+    raw: Columns,  # What was read
+    words: int,  # Column of the words
+    make: Callable[[Columns], SentenceTable],  # Makes a table of one part
+) -> SentenceTable:  # All sentences, with what the files say of documents
+    "Make a table part by part"
+    grown = GrownTable(raw.tables[words])
+    for part in raw.parts():
+        grown.add(make(part))
+    table = grown.table()
+    table.breaks, table.files, table.comments = raw.breaks, raw.files, raw.comments
+    table.losses = raw.losses
+    return table
+
+
+def labelled(
+    raw: Columns,  # What was read
+    form: ColumnFormat,  # What the columns mean
+) -> SentenceTable:  # Its sentences with labels
+    "Make each column what its name says"
     gaps = np.full(len(raw.lines), form.default_whitespace_after, dtype=np.uint8)
     table = table_of_words(raw, form.text_column, gaps)
     for column, name in form.columns.items():
@@ -784,6 +1185,14 @@ def read_conllu(
     raw = _counted_right(
         read_files(files, replace(CONLLU, on_error=on_error)), on_error
     )
+    return table_of_parts(raw, 1, lambda part: treebank_words(part, split_multiwords))
+
+
+def treebank_words(
+    raw: Columns,  # What was read
+    split_multiwords: bool,  # Keep *did* and *n't*, not *didn't*
+) -> SentenceTable:  # Sentences with lemma, tags, dependencies and features
+    "Make the lines of CoNLL-U files what the format says"
     lines = word_lines(raw)
     gaps = np.ones(len(raw.lines), dtype=np.uint8)
     glued = ["SpaceAfter=No" in text.split("|") for text in raw.tables[9].strings]
@@ -802,47 +1211,14 @@ def read_conllu(
 
 def _counted_right(raw: Columns, on_error: str) -> Columns:
     "Sentences whose words count from 1"
-    wrong = out_of_order(raw, word_lines(raw))
-    if not wrong.any():
-        return raw
+
+    def wrong(some: Columns) -> np.ndarray:
+        return out_of_order(some, word_lines(some))
+
     advice = "Words count from 1 in each sentence, and an empty line ends it"
     problem = "a number out of order"
     error = partial(raw.error, column=0, problem=problem, advice=advice)
     return leave_out(raw, wrong, error, on_error)
-
-# %% ../../nbs/06_columns.ipynb #string-bytes
-class StringBytes(Sequence[str]):
-    "Strings as one row of UTF-8 bytes; each is made when someone asks"
-
-    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
-        self.data, self.ends = data, ends  # (bytes,) uint8 and (n + 1,) from 0
-
-    @classmethod
-    def of(cls, strings: Iterable[str]) -> StringBytes:
-        "Write strings into a row of bytes"
-        written = [string.encode("utf-8", "surrogatepass") for string in strings]
-        ends = np.cumsum([0, *map(len, written)], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(written), dtype=np.uint8), ends)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(len(self))[place]]
-        place = range(len(self))[place]
-        first, last = self.ends[place : place + 2].tolist()
-        return self.data[first:last].tobytes().decode("utf-8", "surrogatepass")
-
-    def all(self) -> list[str]:
-        "All the strings at once"
-        whole = self.data.tobytes()
-        pairs = pairwise(self.ends.tolist())
-        return [whole[a:b].decode("utf-8", "surrogatepass") for a, b in pairs]
 
 # %% ../../nbs/06_columns.ipynb #table-arrays
 def table_arrays(
@@ -869,18 +1245,69 @@ def table_arrays(
             arrays[f"mark/{name}/{part}"] = getattr(marks, part)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
+# %% ../../nbs/06_columns.ipynb #block-sums
+SUMMED = 1 << 22  # bytes with a checksum of their own
+WHOLLY = 4  # arrays of so many blocks are always checked from end to end
 
-def checksum(
-    arrays: dict[str, np.ndarray],  # Arrays by name
-    order: str,  # What else must be right
-) -> str:  # CRC-32 over names, types, shapes and values
-    "One number that changes with anything in the arrays"
-    total = zlib.crc32(order.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        total = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
-        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
-    return f"{total:08x}"
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def block_sums(
+    array: np.ndarray,  # Any array
+) -> list[int]:  # CRC-32 of each block of its bytes
+    "Checksums of an array"
+    data = _bytes_of(array)
+    sums = []
+    for start in range(0, len(data), SUMMED):
+        sums.append(zlib.crc32(data[start : start + SUMMED].data))
+        forget_pages(array)
+    return sums
+
+
+def check_blocks(
+    name: str,  # What the array is, for the message
+    array: np.ndarray,  # As it was found
+    sums: Sequence[int],  # Its checksums
+    thorough: bool = False,  # Look at all blocks, however many
+) -> None:
+    "Raise `ValueError` if an array is not what it was"
+    data, count = _bytes_of(array), -(-array.nbytes // SUMMED)
+    if len(sums) != count:
+        raise ValueError(f"the length of {name} is wrong")
+    whole = thorough or count <= WHOLLY or name.startswith("string")
+    for place in range(count) if whole else (0, count - 1):
+        block = data[place * SUMMED : (place + 1) * SUMMED]
+        if zlib.crc32(block.data) != sums[place]:
+            raise ValueError(f"the checksum of {name} is wrong")
+
+# %% ../../nbs/06_columns.ipynb #claim
+def claim(
+    file: IO[bytes],  # An open file
+) -> bool:  # Whether nobody else has it
+    "Lock a file for as long as it is open"
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def sweep(
+    folder: Path,  # Where indexes are kept
+) -> None:
+    "Remove what processes left behind that were killed while they wrote an index"
+    for path in folder.glob(".*.tmp-*"):
+        with contextlib.suppress(OSError):
+            with open(path, "rb") as file:
+                left = path.stat().st_size and claim(file)
+            if left:  # an empty file was made just now, and has yet to be locked
+                path.unlink()
 
 # %% ../../nbs/06_columns.ipynb #save-index
 def save_index(
@@ -889,30 +1316,60 @@ def save_index(
 ) -> None:
     "Keep a table in one file, which appears whole or not at all"
     arrays = table_arrays(table)
-    order = json.dumps([list(table.token_layers), list(table.mark_layers)])
-    about = json.dumps({"layers": order, "checksum": checksum(arrays, order)})
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {
+        name: {} for name in order
+    }  # wide values first, so that all are aligned
+    ends = np.cumsum([arrays[name].nbytes for name in order]).tolist()
+    for name, end in zip(order, ends, strict=True):
+        array = arrays[name]
+        kind = next(kind for kind, dtype in _TYPES.items() if dtype == array.dtype)
+        header[name] |= {"dtype": kind, "shape": [*array.shape]}
+        header[name] |= {"data_offsets": [end - array.nbytes, end]}
+    about: dict[str, Any] = {"layers": [[*table.token_layers], [*table.mark_layers]]}
+    about |= {"sums": {name: block_sums(arrays[name]) for name in order}}
+    about |= {"checksum": _sum_of(header, about)}
+    whole = {"__metadata__": {"flairnb": json.dumps(about)}} | header
+    data = json.dumps(whole).encode()
+    data += b" " * (-len(data) % 8)
     with atomic_write(path) as file:
-        file.write(safetensors_bytes(arrays, metadata={"flairnb": about}))
+        claim(file)
+        file.write(len(data).to_bytes(8, "little") + data)
+        for name in order:
+            for some in in_pieces(_bytes_of(arrays[name])):
+                file.write(some.data)
+
+
+_TYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64, "F64": np.float64}
+
+
+def _sum_of(header: dict[str, Any], about: dict[str, Any]) -> int:
+    "Checksum of all that a header says"
+    said = [header, {n: v for n, v in about.items() if n != "checksum"}]
+    return zlib.crc32(json.dumps(said, sort_keys=True).encode())
 
 # %% ../../nbs/06_columns.ipynb #load-index
-_TYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64, "F64": np.float64}
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 
 
 def load_index(
     path: str | Path,  # A file that `save_index` wrote
+    thorough: bool = False,  # Read all of it, however large, to find any damage
 ) -> SentenceTable:  # The table, its arrays mapped from the file
-    "Open a table that was kept; raises `DataError` if a single byte of it is wrong"
+    "Open a table that was kept; raises `DataError` if it is seen to be damaged"
     try:
-        return _map_table(np.asarray(np.memmap(path, dtype=np.uint8, mode="c")))
+        whole = np.asarray(np.memmap(path, dtype=np.uint8, mode="c"))
+        return _map_table(whole, thorough)
     except (*_DAMAGE, RecursionError) as error:
         raise DataError(f"index {path} is damaged: {error!r}") from error
 
 # %% ../../nbs/06_columns.ipynb #map-table
-def _map_table(whole: np.ndarray) -> SentenceTable:
+def _map_table(whole: np.ndarray, thorough: bool) -> SentenceTable:
     begin = 8 + int.from_bytes(whole[:8].tobytes(), "little")
     header = json.loads(whole[8:begin].tobytes())
     about = json.loads(header.pop("__metadata__")["flairnb"])
+    if _sum_of(header, about) != about["checksum"]:
+        raise ValueError("the checksum of its header is wrong")
     arrays, data = {}, whole[begin:]
     for name, entry in header.items():
         first, last = entry["data_offsets"]
@@ -920,29 +1377,39 @@ def _map_table(whole: np.ndarray) -> SentenceTable:
         arrays[name] = typed.reshape(entry["shape"])
     if sum(array.nbytes for array in arrays.values()) != len(data):
         raise ValueError("its length is wrong")
-    if checksum(arrays, about["layers"]) != about["checksum"]:
-        raise ValueError("its checksum is wrong")
-    strings = StringTable(
-        StringBytes(arrays["strings"], arrays["string_ends"]).all()[1:]
-    )
-    table = SentenceTable(strings, *(arrays[n] for n in ("offsets", "words", "gaps")))
-    table.breaks, table.files = arrays.get("breaks"), arrays.get("files")
+    for name, array in arrays.items():
+        check_blocks(name, array, about["sums"][name], thorough)
+    packed = StringBytes(arrays["strings"], arrays["string_ends"])
+    tokens, marks = about["layers"]
+    names = [f"token/{n}" for n in tokens] + [f"mark/{n}/label" for n in marks]
+    table = table_from(StringTable.of(packed.all()), _in_order(arrays, names))
     if "comments" in arrays:
         table.comments = StringBytes(arrays["comments"], arrays["comment_ends"])
     if "details" in arrays:
         table.details = StringBytes(arrays["details"], arrays["detail_ends"])
-    for kind, found in (("score", table.mark_scores), ("loss", table.losses)):
-        named = (name for name in arrays if name.startswith(f"{kind}/"))
-        found.update({name.partition("/")[2]: arrays[name] for name in named})
-    tokens, marks = json.loads(about["layers"])
-    table.token_layers = {name: arrays[f"token/{name}"] for name in tokens}
-    for name in marks:
-        parts = (arrays[f"mark/{name}/{part}"] for part in Spans._fields)
-        table.mark_layers[name] = Spans(*parts)
     return table
 
+
+def _in_order(
+    arrays: dict[str, np.ndarray], names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    "The same arrays, the named ones first"
+    return {name: arrays[name] for name in names} | arrays
+
 # %% ../../nbs/06_columns.ipynb #index-path
-INDEX_VERSION = 3  # grows with every change of what the readers read
+INDEX_VERSION = 4  # grows with every change of what the readers read
+LARGE, SETTLED = 1 << 24, 2.0  # bytes of a file, and seconds since it was changed
+
+
+def source_sum(
+    path: Path,  # A file of a corpus
+) -> str:  # 64 hexadecimal digits
+    "The sha256 sum of a file, remembered if it is large and does not change"
+    seen = path.stat()
+    changed = max(seen.st_mtime, seen.st_ctime)
+    if seen.st_size < LARGE or changed > time.time() - SETTLED:
+        return sha256_of(path)
+    return known_sum(path)
 
 
 def index_path(
@@ -950,10 +1417,10 @@ def index_path(
     settings: dict[str, Any],  # How they are read
 ) -> Path:  # Where the index of just these contents is kept
     "Name of an index, from the contents of the files and the settings"
-    sums = [sha256_of(file) for file in files]
+    sums = [source_sum(file) for file in files]
     described = json.dumps([INDEX_VERSION, settings, sums], sort_keys=True)
     name = hashlib.sha256(described.encode()).hexdigest()
-    return cache_root() / "indexes" / f"{name}.safetensors"
+    return index_folder() / f"{name}.safetensors"
 
 # %% ../../nbs/06_columns.ipynb #indexed
 def indexed(
@@ -974,21 +1441,14 @@ def indexed(
             return table
         except (OSError, DataError):
             logger.warning("The index of a corpus is damaged; it is made again")
+    sweep(path.parent)
     table = read(files)
     try:
         save_index(table, path)
+        return load_index(path)
     except OSError as error:
         _tell_once(f"No index is kept, every run reads the files: {error.strerror}")
     return table
-
-
-_told: set[str] = set()
-
-
-def _tell_once(message: str) -> None:
-    if message not in _told:
-        _told.add(message)
-        logger.warning(message)
 
 # %% ../../nbs/06_columns.ipynb #split-of
 _IGNORED = {".gz", ".swp", ".zip", ".xz", ".bz2", ".bak", ".orig", ".tmp"}
@@ -1080,8 +1540,9 @@ def read_splits(
     for split, places in _file_places(listed).items():
         rows = np.arange(*table.files[[places.start, places.stop]].tolist())
         if banned:
-            texts = [table.sentence(row).text for row in rows.tolist()]
-            rows = rows[[not any(part in text for part in banned) for text in texts]]
+            texts = (table.sentence(row).text for row in rows.tolist())
+            good = (not any(part in text for part in banned) for text in texts)
+            rows = rows[np.fromiter(good, dtype=bool, count=len(rows))]
         splits[split] = SentenceDataset(table, rows)
     return splits
 

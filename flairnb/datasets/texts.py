@@ -5,7 +5,6 @@
 # %% ../../nbs/07_texts.ipynb #imports
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import re
@@ -22,21 +21,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.corpus import Corpus, SentenceDataset, SentenceTable, StringTable
+from flairnb.data.corpus import (
+    PIECE,
+    Corpus,
+    SentenceDataset,
+    SentenceTable,
+    StringTable,
+    pieces,
+)
 from ..data.labels import Spans, decode_spans, unknown_item
 from ..data.sentence import WHOLE, Sentence, Span, Token
 from flairnb.datasets.columns import (
     Damage,
     DataError,
+    Grown,
+    GrownTable,
     any_text,
+    cannot_be_cut,
     column_kind,
     corpus_options,
     existing_folder,
     find_splits,
+    forget_pages,
+    in_pieces,
     is_strange,
     losses_of,
     read_splits,
     read_text,
+    unpacked,
     warn_of_empty,
 )
 from ..foundation import atomic_write, sha256_of
@@ -64,7 +76,7 @@ def text_lines(
     damage: Damage,  # What to do with lines that are no text
 ) -> Iterator[tuple[int, str]]:  # Number of each line, from 1, and the line
     "The lines of a file without their ends"
-    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+    if cannot_be_cut(encoding):
         yield from enumerate(read_text(path, encoding).split("\n"), 1)
         return
     for number, data in enumerate(_line_bytes(path), 1):
@@ -83,7 +95,7 @@ def text_lines(
 
 def _line_bytes(path: Path) -> Iterator[bytes]:
     "Lines that end as on Linux, Windows, or old Macs"
-    with open(path, "rb") as file:
+    with unpacked(path) as file:
         for data in file:
             yield from data.removesuffix(b"\n").removesuffix(b"\r").split(b"\r")
 
@@ -149,16 +161,25 @@ class _Rows:
 
     def __init__(self) -> None:
         self.strings = StringTable()
+        self.grown, self.tagged = GrownTable(self.strings), dict[str, None]()
+        self.breaks, self.files = array("q"), array("q", [0])
+        self._start()
+
+    def _start(self) -> None:
         self.words, self.gaps = array("i"), array("i")
         self.offsets = array("q", [0])
         self.marks: dict[str, tuple[array[int], ...]] = {}
         self.scores: dict[str, array[float]] = {}
-        self.tags: dict[str, tuple[list[int], array[int]]] = {}
+        self.tags: dict[str, tuple[array[int], array[int]]] = {}
         self.details: dict[int, str] = {}
-        self.breaks, self.files = array("q"), array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self.grown) + len(self.offsets) - 1
 
     def add_words(self, text: str, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
         "Add the words of a text; returns what is needed to get the text back"
+        if len(self.words) > PIECE // 4:
+            self.flush()
         words = [text[start:end] for start, end in spans]
         ends = [end for _, end in spans]
         following = [*(start for start, _ in spans[1:]), *ends[-1:]]
@@ -168,10 +189,14 @@ class _Rows:
         self.offsets.append(len(self.words))
         if " ".join(words) == text:
             return {}
-        pieces = (word + " " * gap for word, gap in zip(words, gaps, strict=True))
-        if "".join(pieces) == text:
+        parts = (word + " " * gap for word, gap in zip(words, gaps, strict=True))
+        if "".join(parts) == text:
             return {}
         return {"text": text, "lead": spans[0][0]} if spans else {"text": text}
+
+    def add_details(self, details: dict[str, Any]) -> None:
+        "Keep what else is known of the last text"
+        self.details[len(self.offsets) - 2] = json.dumps(details, default=str)
 
     def add_marks(self, marks: list[tuple[str, int, int, str, float]]) -> None:
         "Add labels of the last text: layer, first token, stop, value, score"
@@ -185,46 +210,74 @@ class _Rows:
 
     def add_tags(self, layer: str, values: Sequence[str]) -> None:
         "Add a label for each word of the last text"
-        places, numbers = self.tags.setdefault(layer, ([], array("i")))
+        places, numbers = self.tags.setdefault(layer, (array("q"), array("i")))
         first = self.offsets[-2]
         places.extend(range(first, first + len(values)))
         numbers.extend(map(self.strings.__getitem__, values))
 
+    def flush(self) -> None:
+        "Put the last rows behind the others"
+        words, gaps = (np.array(c, dtype=np.int32) for c in (self.words, self.gaps))
+        part = SentenceTable(self.strings, np.array(self.offsets), words, gaps)
+        for name, columns in self.marks.items():
+            part.mark_layers[name] = Spans(*(np.array(c, np.int32) for c in columns))
+            if set(self.scores[name]) != {1.0}:
+                part.mark_scores[name] = np.array(self.scores[name])
+        for name, (places, found) in self.tags.items():
+            part.token_layers[name] = np.zeros(len(words), dtype=np.int32)
+            part.token_layers[name][np.array(places)] = np.array(found)
+            self.tagged[name] = None
+        if self.details:
+            part.details = [self.details.get(row, "") for row in range(len(part))]
+        self.grown.add(part)
+        self._start()
+
     def table(self) -> SentenceTable:
         "All rows as a table"
-        words, gaps = (np.array(c, dtype=np.int32) for c in (self.words, self.gaps))
-        offsets = np.array(self.offsets, dtype=np.int64)
-        table = SentenceTable(self.strings, offsets, words, gaps)
-        for name, columns in self.marks.items():
-            table.mark_layers[name] = Spans(*(np.array(c, np.int32) for c in columns))
-            if set(self.scores[name]) != {1.0}:
-                table.mark_scores[name] = np.array(self.scores[name])
-        for name, (places, found) in self.tags.items():
-            _tag_layer(table, name, np.array(places), np.array(found))
-        if self.details:
-            table.details = [self.details.get(row, "") for row in range(len(table))]
+        self.flush()
+        table = self.grown.table()
+        for name in self.tagged:
+            _tag_layer(table, name)
         table.breaks = np.array(self.breaks, dtype=np.int64)
         table.files = np.array(self.files, dtype=np.int64)
         return table
 
-
-def _tag_layer(
-    table: SentenceTable, name: str, places: np.ndarray, found: np.ndarray
-) -> None:
+# %% ../../nbs/07_texts.ipynb #tag-layer
+def _tag_layer(table: SentenceTable, name: str) -> None:
     "Make labels of words a layer of tokens, or of spans if they are such tags"
-    column = np.zeros(len(table.words), dtype=np.int32)
-    column[places] = found
-    known = table.strings.strings
-    values, numbers = np.unique(column, return_inverse=True)
+    column, known = table.token_layers.pop(name), table.strings.strings
+    counts = np.zeros(len(known), dtype=np.int64)
+    for some in in_pieces(column):
+        counts += np.bincount(some, minlength=len(known))
+    values = np.flatnonzero(counts)
     texts = [known[value] for value in values.tolist()]
-    if column_kind(texts, np.bincount(numbers)) == "span":
-        spans, labels = decode_spans(numbers, table.offsets, texts)
+    if column_kind(texts, counts[values]) == "span":
+        table.mark_layers[name] = _spelt_spans(table, column, values, texts)
+        return
+    outside, layer = table.strings.get("O", -1), Grown(np.int32)
+    for some in in_pieces(column):
+        layer.add(np.where(some == outside, 0, some))
+    table.token_layers[name] = layer.array()
+
+
+def _spelt_spans(
+    table: SentenceTable, column: np.ndarray, values: np.ndarray, texts: list[str]
+) -> Spans:
+    "The spans that tags spell, with numbers of strings for their labels"
+    place = np.zeros(len(table.strings), dtype=np.int64)
+    place[values] = np.arange(len(values))
+    grown = [Grown(np.int32) for _ in Spans._fields]
+    for rows in pieces(table, np.arange(len(table))):
+        offsets = table.offsets[rows[0] : rows[-1] + 2]
+        tags = place[column[offsets[0] : offsets[-1]]]
+        spans, labels = decode_spans(tags, offsets - offsets[0], texts)
         label = table.strings.numbers(labels)[spans.label]
-        marks = (part.astype(np.int32) for part in (*spans[:3], label))
-        table.mark_layers[name] = Spans(*marks)
-    else:
-        column[column == table.strings.get("O", -1)] = 0
-        table.token_layers[name] = column
+        for one, part in zip(
+            grown, (spans[0] + rows[0], *spans[1:3], label), strict=True
+        ):
+            one.add(part)
+        forget_pages(column)
+    return Spans(*(one.array() for one in grown))
 
 # %% ../../nbs/07_texts.ipynb #words-of
 def words_between(
@@ -257,7 +310,7 @@ class TableBuilder:
         "Add the records of one file; `damage` must have been told of the file"
         for record in records:
             self.add(record)
-        self.rows.files.append(len(self.rows.offsets) - 1)
+        self.rows.files.append(len(self.rows))
 
     def add(self, record: Record) -> None:
         "Add one record, or count why it is left out"
@@ -275,15 +328,14 @@ class TableBuilder:
             self.damage.count(FILTERED)
             return
         details = self.rows.add_words(text, spans)
-        row = len(self.rows.offsets) - 2
         if record.starts_document:
-            self.rows.breaks.append(row)
+            self.rows.breaks.append(len(self.rows) - 1)
         metadata = dict(record.metadata) | self._add_marks(text, spans, marks)
         for layer, values in record.tags.items():
             self.rows.add_tags(layer, values[: len(spans)])
         if details or metadata:
             details |= {"metadata": metadata} if metadata else {}
-            self.rows.details[row] = json.dumps(details, default=str)
+            self.rows.add_details(details)
 
     def _cut(self, record: Record) -> tuple[str, Sequence[tuple[int, int]]]:
         "Text and words of a record, at most as long as wanted"

@@ -24,8 +24,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..assets import cache_root
-from ..batches import Batch, by_length
-from ..data.corpus import SentenceDataset, SentenceTable, checked_sentences
+from ..batches import Batch, Translated, by_length
+from flairnb.data.corpus import (
+    PIECE,
+    SentenceDataset,
+    SentenceTable,
+    checked_sentences,
+)
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
 from ..foundation import atomic_write
@@ -34,10 +39,10 @@ from ..saving import fingerprint, library_versions
 
 # %% auto #0
 __all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PRECISIONS', 'Stores', 'Embeddings',
-           'TokenEmbeddings', 'DocumentEmbeddings', 'distinct_strings', 'TableMemory', 'WordNumbers', 'describe',
-           'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'fill_store', 'free_memory', 'free_disk',
-           'choose_storage', 'stored_file', 'content_sum', 'open_stored', 'write_stored', 'plans_for', 'filled',
-           'store_vectors', 'drop_stores']
+           'TokenEmbeddings', 'DocumentEmbeddings', 'string_places', 'distinct_strings', 'TableMemory', 'WordNumbers',
+           'describe', 'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'fill_store', 'free_memory',
+           'free_disk', 'choose_storage', 'stored_file', 'content_sum', 'open_stored', 'write_stored', 'plans_for',
+           'filled', 'store_vectors', 'drop_stores']
 
 # %% ../../nbs/13_embeddings.ipynb #stores
 class Stores:
@@ -184,21 +189,32 @@ class DocumentEmbeddings(Embeddings):
         return torch.zeros(count, self.embedding_length, device=self.device)
 
 # %% ../../nbs/13_embeddings.ipynb #distinct-strings
-def distinct_strings(
+def string_places(
     table: SentenceTable,  # Sentences
     field: str = "text",  # `text`, or a layer of token labels
-) -> tuple[list[str], np.ndarray]:  # Strings, and which of them each token has
+) -> tuple[list[str], Translated]:  # Strings, and which of them each token has
     "What stands on the tokens; the first string is the one for padding: `` or `O`"
     column = table.words if field == "text" else table.token_layers.get(field)
     if column is None:
         column = np.zeros(len(table.words), dtype=np.int32)
-    used = np.bincount(column, minlength=1) > 0
+    used = np.zeros(len(table.strings), dtype=bool)
     used[0] = True
+    for start in range(0, len(column), PIECE):
+        used[column[start : start + PIECE]] = True
     known = table.strings.strings
     strings = [known[number] for number in np.flatnonzero(used).tolist()]
     strings[0] = "" if field == "text" else "O"
     places = np.cumsum(used, dtype=np.int32) - 1  # of a string's number in the list
-    return strings, places[column]
+    return strings, Translated(column, places)
+
+
+def distinct_strings(
+    table: SentenceTable,  # Sentences
+    field: str = "text",  # `text`, or a layer of token labels
+) -> tuple[list[str], np.ndarray]:  # Strings, and which of them each token has
+    "The same with an array as long as the table"
+    strings, places = string_places(table, field)
+    return strings, np.asarray(places)
 
 # %% ../../nbs/13_embeddings.ipynb #table-memory
 Made = TypeVar("Made")
@@ -222,13 +238,13 @@ class TableMemory(Generic[Made]):
     def get(
         self,
         table: SentenceTable,  # Sentences
-        make: Callable[[list[str], np.ndarray], Made],  # From `distinct_strings`
+        make: Callable[[list[str], Translated], Made],  # From `string_places`
     ) -> Made:  # What it returned, now or the last time
         "What `make` makes of the table; made again if the layer was replaced"
         layer = table.token_layers.get(self.field)
         found = self._known.get(table)
         if found is None or found[0] is not layer:
-            made = make(*distinct_strings(table, self.field))
+            made = make(*string_places(table, self.field))
             found = self._known[table] = layer, made
         return found[1]
 
@@ -239,7 +255,7 @@ class TableMemory(Generic[Made]):
         return type(self), (self.field,)
 
 # %% ../../nbs/13_embeddings.ipynb #word-numbers
-class WordNumbers(TableMemory[tuple[np.ndarray, int]]):
+class WordNumbers(TableMemory[tuple[Translated, int]]):
     "Translates the strings of a table into an embedding's own numbers, once"
 
     def of(
@@ -249,9 +265,9 @@ class WordNumbers(TableMemory[tuple[np.ndarray, int]]):
     ) -> Tensor:  # Numbers of the words, (b, t) int64; "" (or `O`) is the padding's
         "Numbers of all words of a batch"
 
-        def make(strings: list[str], places: np.ndarray) -> tuple[np.ndarray, int]:
+        def make(strings: list[str], places: Translated) -> tuple[Translated, int]:
             found = np.asarray(translate(strings), dtype=np.int32)
-            return found[places], int(found[0])
+            return places.into(found), int(found[0])
 
         column, padding = self.get(batch.table, make)
         return batch.take(column, padding)

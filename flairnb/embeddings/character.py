@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding as gather_rows
 
-from ..batches import Batch, cheapest_groups
-from ..data.corpus import SentenceDataset, token_places
+from ..batches import Batch, Translated, cheapest_groups
+from ..data.corpus import SentenceDataset, tally
 from ..data.labels import Dictionary
-from .base import TableMemory, TokenEmbeddings, distinct_strings
+from .base import TableMemory, TokenEmbeddings
 from ..nn.layers import LengthAwareRNN
 
 # %% auto #0
@@ -30,8 +30,7 @@ def frequent_characters(
     min_freq: int = 2,  # How often a character must occur
 ) -> Dictionary:  # `<unk>`, then characters, most frequent first
     "Number the characters of a split"
-    strings, places = distinct_strings(train.table)
-    times = np.bincount(places[token_places(train)], minlength=len(strings))
+    strings, times = train.table.strings.strings, tally(train, train.table.words).counts
     counts: Counter[str] = Counter()
     for string, count in zip(strings, times.tolist(), strict=True):
         if count:
@@ -47,7 +46,7 @@ class Spelled(NamedTuple):
 
     characters: np.ndarray  # Of one word after the other, (characters,) int32
     offsets: np.ndarray  # Where each word begins in that row, (words + 1,)
-    places: np.ndarray  # Which of the words each token of the table is, (tokens,)
+    places: Translated  # Which of the words each token of the table is, (tokens,)
 
 
 def spell(
@@ -154,7 +153,7 @@ class CharacterEmbeddings(TokenEmbeddings):
         )
         return read_words(letters, sizes, self.char_embedding, self.char_rnn)
 
-    def _spell(self, strings: list[str], places: np.ndarray) -> Spelled:
+    def _spell(self, strings: list[str], places: Translated) -> Spelled:
         characters, offsets = spell(strings, self.char_dictionary.item2idx)
         return Spelled(characters, offsets, places)
 

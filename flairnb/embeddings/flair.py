@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .. import assets
 from ..assets import Asset, fetch
-from ..batches import Batch
+from ..batches import Batch, Translated
 from ..data.labels import Dictionary, count_up, unknown_item
 from .base import TableMemory, TokenEmbeddings, build, describe
 from .character import spell
@@ -313,7 +313,7 @@ class Spelling(NamedTuple):
     "The distinct words of a table, as one model reads them"
 
     letters: tuple[np.ndarray, np.ndarray]  # Spelled in the model's direction
-    words: np.ndarray  # Which of them each token of the table is, (tokens,)
+    words: Translated  # Which of them each token of the table is, (tokens,)
     start: np.ndarray  # What stands before a sentence
     space: int  # Number of the space
 
@@ -337,7 +337,7 @@ def spelled_for(
     model: LanguageModel,  # Whose characters count
     is_lower: bool,  # It knows small letters only
     strings: list[str],  # Distinct words of a table
-    places: np.ndarray,  # Which of them each token is, (tokens,)
+    places: Translated,  # Which of them each token is, (tokens,)
 ) -> Spelling:  # In the model's direction
     "Spell the words of a table once for all batches"
     if is_lower:

@@ -21,14 +21,14 @@ from torch.nn.functional import embedding as gather_rows
 from torch.nn.functional import pad
 
 from ..assets import Asset, WrongFileError, fetch, known_sum
-from ..batches import Batch
-from ..data.corpus import Corpus, SentenceTable, token_places
+from ..batches import Batch, Translated
+from ..data.corpus import Corpus, SentenceTable, most_frequent
 from ..data.labels import Dictionary, unknown_item
 from flairnb.embeddings.base import (
     TableMemory,
     TokenEmbeddings,
     WordNumbers,
-    distinct_strings,
+    string_places,
 )
 from ..foundation import logger
 
@@ -374,7 +374,7 @@ STORED = ("all", "corpus", "reference")
 class _Gathered:
     "What a table of sentences needs of a table of words"
 
-    numbers: np.ndarray  # Number of each token, (tokens,)
+    numbers: Translated  # Number of each token, (tokens,)
     matrix: Tensor  # Zeros, then the gathered rows, (1 + g, d)
 
 
@@ -386,7 +386,7 @@ def _used_rows(
     if sentences and field != "text" and field not in layers:
         message = f"field {unknown_item(field, sorted(layers))}"
         raise ValueError(f"{message} It names a layer of token labels.")
-    found = [find_rows(distinct_strings(s, field)[0], table.rows) for s in sentences]
+    found = [find_rows(string_places(s, field)[0], table.rows) for s in sentences]
     used = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
     return used[used >= 0]
 
@@ -410,12 +410,12 @@ class FixedRows(nn.Module):
         "Rows of the table that are parameters, rising, (p,)"
         return np.zeros(0, dtype=np.int64)
 
-    def gather(self, strings: list[str], places: np.ndarray) -> _Gathered:
-        "Numbers and rows for what `distinct_strings` found in a table of sentences"
+    def gather(self, strings: list[str], places: Translated) -> _Gathered:
+        "Numbers and rows for what `string_places` found in a table of sentences"
         rows = find_rows(strings, self.table.rows)
         numbers, gathered = number_rows(rows, self.trained)
         vectors = torch.from_numpy(self.table.take(gathered))
-        return _Gathered(numbers[places], pad(vectors, (0, 0, 1, 0)))
+        return _Gathered(places.into(numbers), pad(vectors, (0, 0, 1, 0)))
 
     def _needed(self, batch: Batch) -> _Gathered:
         needed = self._memory.get(batch.table, self.gather)
@@ -716,12 +716,10 @@ def frequent_strings(
     if field != "text" and field not in layers:
         message = f"field {unknown_item(field, layers)}"
         raise ValueError(f"{message} It names a layer of token labels.")
-    strings, places = distinct_strings(train.table, field)
-    found, first, counts = np.unique(
-        places[token_places(train)], return_index=True, return_counts=True
-    )
-    order = np.lexsort((first, -counts))
-    kept = [strings[found[i]] for i in order if counts[i] >= min_freq]
+    column = train.table.words if field == "text" else train.table.token_layers[field]
+    kept = most_frequent(train, column, min_freq)
+    if field != "text":
+        kept = [label or "O" for label in kept]
     return Dictionary.of(kept, add_unk=True)
 
 # %% ../../nbs/14_word_embeddings.ipynb #one-hot-embeddings

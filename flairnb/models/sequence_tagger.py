@@ -20,6 +20,7 @@ from flairnb.data.corpus import (
     SentenceDataset,
     SentenceTable,
     count_labels,
+    take_rows,
     token_places,
 )
 from flairnb.data.labels import (
@@ -104,7 +105,7 @@ def label_numbers(
     "Numbers of strings that may be labels"
     numbers = {label: number for number, label in enumerate(labels)}
     other = numbers.get("<unk>", UNKNOWN_TAG)
-    return np.array([numbers.get(string, other) for string in strings])
+    return np.array([numbers.get(string, other) for string in strings], dtype=np.int32)
 
 
 def token_numbers(
@@ -140,11 +141,19 @@ def without_overlaps(
 ) -> np.ndarray:  # Which to keep, so that no two share a token, (s,) bool
     "Find the spans that can be written as tags, from left to right"
     order = np.lexsort((-spans.stop, spans.start, spans.sentence))
-    columns = (column[order].tolist() for column in spans[:3])
-    kept, last, end = np.zeros(len(order), dtype=bool), -1, 0
-    for place, row, start, stop in zip(order.tolist(), *columns, strict=True):
-        if row != last or start >= end:
-            kept[place], last, end = True, row, stop
+    rows, starts, stops = (column[order] for column in spans[:3])
+    kept = np.ones(len(order), dtype=bool)
+    shared = (rows[1:] == rows[:-1]) & (starts[1:] < stops[:-1])
+    some = np.flatnonzero(np.isin(rows, rows[1:][shared]))  # of sentences with overlaps
+    columns, last, end = (
+        (column[some].tolist() for column in (rows, starts, stops)),
+        -1,
+        0,
+    )
+    for place, row, start, stop in zip(order[some].tolist(), *columns, strict=True):
+        kept[place] = row != last or start >= end
+        if kept[place]:
+            last, end = row, stop
     return kept
 
 
@@ -782,15 +791,17 @@ class SequenceTagger(Head):
     def _evaluate(
         self, dataset: SentenceDataset, layer: str, order: list[np.ndarray]
     ) -> Evaluation:
-        predicted = np.zeros(len(dataset.table.words), dtype=np.int64)
+        few = take_rows(dataset.table, dataset.rows)  # of a table that may be large
+        own = SentenceDataset(few)
+        predicted = np.zeros(len(own.table.words), dtype=np.int64)
         losses: list[tuple[float, int]] = [(0.0, 0)]
         for places, emissions in self._walk(dataset, layer, order, losses):
-            batch = Batch(dataset.table, dataset.rows[places], self.device)
+            batch = Batch(own.table, places, self.device)
             tags = self._best_tags(emissions, batch.token_counts).cpu().numpy()
             predicted[batch.places[batch.is_word]] = tags[batch.is_word]
         total, size = map(sum, zip(*losses, strict=True))
         compare = compare_tokens if self.tagset.scheme is None else compare_spans
-        found = (dataset, layer, predicted, self.tagset)
+        found = (own, layer, predicted, self.tagset)
         return Evaluation(
             compare(*found), total, size, lambda: prediction_lines(*found)
         )
