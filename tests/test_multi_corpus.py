@@ -208,3 +208,12 @@ def test_script_5_of_the_tutorial(real_mirror):
     assert [len(split) for split in corpus.splits().values()] == [1354, 280, 305]
     assert len(corpus.make_label_dictionary(label_type="upos")) == 17
     assert all(len(found) > 50 for found in corpus.parts("train").values())
+
+
+def test_a_part_without_spans_is_said_to_teach_that_there_are_none(caplog):
+    named = part("a", 10)
+    for sentence in named.train:
+        sentence[0:2].add_label("ner", "PER")
+    MultiCorpus([named, part("b", 5)]).make_label_dictionary("ner")
+    assert "the part b has no labels of type 'ner'" in caplog.text
+    assert "all its words are learned as outside of spans" in caplog.text

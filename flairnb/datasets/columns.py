@@ -10,7 +10,9 @@ import gzip
 import hashlib
 import json
 import mmap
+import os
 import re
+import sys
 import tempfile
 import time
 import zlib
@@ -50,7 +52,7 @@ __all__ = ['ON_ERROR', 'SKIPPED', 'BLOCK', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 
            'leave_out', 'column_kind', 'layer_values', 'of_one_kind', 'add_labels', 'split_features', 'add_features',
            'table_of_words', 'GrownTable', 'table_from', 'read_columns', 'table_of_columns', 'table_of_parts',
            'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens', 'tagged_words',
-           'read_conllu', 'treebank_words', 'table_arrays', 'block_sums', 'check_blocks', 'claim', 'sweep',
+           'read_conllu', 'treebank_words', 'table_arrays', 'block_sums', 'check_blocks', 'claim', 'claims', 'sweep',
            'save_index', 'load_index', 'source_sum', 'index_path', 'indexed', 'split_of', 'existing_folder',
            'find_splits', 'read_splits', 'losses_of', 'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus',
            'layer_fields', 'fitting', 'write_columns', 'has_glued_words', 'column_layer']
@@ -431,14 +433,15 @@ class Grown:
         if self.file is not None and self.parts:
             self._store()
         parts = self.parts
-        if self.stored:
-            file: Any = self.file
-            shape = (self.stored // self.dtype.itemsize,)
-            mapped = np.memmap(file, self.dtype, "r", shape=shape)
-            parts = [np.asarray(mapped), *parts]
+        if self.file is not None and self.stored:
+            parts = [_mapped(self.file, self.dtype, self.stored), *parts]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate([np.zeros(0, dtype=self.dtype), *parts])
+
+
+def _mapped(file: Any, dtype: np.dtype[Any], size: int) -> np.ndarray:
+    return np.asarray(np.memmap(file, dtype, "r", shape=(size // dtype.itemsize,)))
 
 
 _told: set[str] = set()
@@ -1287,15 +1290,31 @@ def claim(
     file: IO[bytes],  # An open file
 ) -> bool:  # Whether nobody else has it
     "Lock a file for as long as it is open"
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         return True
+    import fcntl
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def claims() -> Iterator[Callable[[IO[bytes]], None]]:
+    "Lock files until the block ends, also when they are closed before"
+    held: list[int] = []
+
+    def lock(file: IO[bytes]) -> None:
+        if claim(file) and sys.platform != "win32":
+            held.append(os.dup(file.fileno()))
+
+    try:
+        yield lock
+    finally:
+        for number in held:
+            os.close(number)
 
 
 def sweep(
@@ -1332,8 +1351,8 @@ def save_index(
     whole = {"__metadata__": {"flairnb": json.dumps(about)}} | header
     data = json.dumps(whole).encode()
     data += b" " * (-len(data) % 8)
-    with atomic_write(path) as file:
-        claim(file)
+    with claims() as lock, atomic_write(path) as file:
+        lock(file)  # until the file has its name
         file.write(len(data).to_bytes(8, "little") + data)
         for name in order:
             for some in in_pieces(_bytes_of(arrays[name])):

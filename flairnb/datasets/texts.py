@@ -217,19 +217,8 @@ class _Rows:
 
     def flush(self) -> None:
         "Put the last rows behind the others"
-        words, gaps = (np.array(c, dtype=np.int32) for c in (self.words, self.gaps))
-        part = SentenceTable(self.strings, np.array(self.offsets), words, gaps)
-        for name, columns in self.marks.items():
-            part.mark_layers[name] = Spans(*(np.array(c, np.int32) for c in columns))
-            if set(self.scores[name]) != {1.0}:
-                part.mark_scores[name] = np.array(self.scores[name])
-        for name, (places, found) in self.tags.items():
-            part.token_layers[name] = np.zeros(len(words), dtype=np.int32)
-            part.token_layers[name][np.array(places)] = np.array(found)
-            self.tagged[name] = None
-        if self.details:
-            part.details = [self.details.get(row, "") for row in range(len(part))]
-        self.grown.add(part)
+        self.grown.add(_part_of(self))
+        self.tagged |= dict.fromkeys(self.tags)
         self._start()
 
     def table(self) -> SentenceTable:
@@ -241,6 +230,24 @@ class _Rows:
         table.breaks = np.array(self.breaks, dtype=np.int64)
         table.files = np.array(self.files, dtype=np.int64)
         return table
+
+# %% ../../nbs/07_texts.ipynb #part-of
+def _part_of(rows: _Rows) -> SentenceTable:
+    "The rows that were added last"
+    words, gaps = (
+        np.array(column, dtype=np.int32) for column in (rows.words, rows.gaps)
+    )
+    part = SentenceTable(rows.strings, np.array(rows.offsets), words, gaps)
+    for name, columns in rows.marks.items():
+        part.mark_layers[name] = Spans(*(np.array(c, dtype=np.int32) for c in columns))
+        if set(rows.scores[name]) != {1.0}:
+            part.mark_scores[name] = np.array(rows.scores[name])
+    for name, (places, found) in rows.tags.items():
+        part.token_layers[name] = np.zeros(len(words), dtype=np.int32)
+        part.token_layers[name][np.array(places)] = np.array(found)
+    if rows.details:
+        part.details = [rows.details.get(row, "") for row in range(len(part))]
+    return part
 
 # %% ../../nbs/07_texts.ipynb #tag-layer
 def _tag_layer(table: SentenceTable, name: str) -> None:
