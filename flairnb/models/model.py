@@ -331,7 +331,7 @@ def load_model(
     "Read a model file; raises `ModelFileError` if it holds another kind of model"
     stored = read_model_file(path)
     model = build_model(kind, stored.config, path)
-    device = model.device
+    device = next(model.parameters()).device
     try:
         model.load_state_dict(stored.tensors, strict=True, assign=True)
     except RuntimeError as error:
