@@ -97,8 +97,8 @@ __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIN
            'save_best', 'save_numbered', 'find_best', 'run_state', 'write_run', 'check_same', 'begin_anew',
            'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step',
            'tell_of_batch', 'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge',
-           'why_stop', 'all_epochs', 'until_the_end', 'results_of', 'carry_out', 'notes_said', 'resumed_settings',
-           'Restored', 'moved_files', 'ModelTrainer']
+           'why_stop', 'all_epochs', 'wind_up', 'until_the_end', 'results_of', 'begin', 'carry_out', 'notes_said',
+           'resumed_settings', 'Restored', 'moved_files', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -864,6 +864,19 @@ def all_epochs(
         run.stop_reason = why_stop(run)
 
 # %% ../../nbs/29_trainer.ipynb #stop
+def wind_up(
+    run: Run,  # Whose last step is made
+) -> None:
+    "Say why a run ends, and save its last model"
+    if run.stop_reason != why_stop(run):
+        run.tell("training_interrupt")
+    run.log.say(f"Training ends: {run.stop_reason}")
+    run.tell("after_training_loop")
+    run.write_card(len(run.history.rows))
+    if run.settings.save_final_model:
+        save_model(run, FINAL)
+
+
 def until_the_end(
     run: Run,  # What is trained
     kept: Mapping[str, Any] | None = None,  # The checkpoint that it goes on from
@@ -890,13 +903,7 @@ def until_the_end(
             run.stop_reason = INTERRUPTED
         except TrainingInterrupt as stop:
             run.stop_reason = str(stop) or "ended by a plugin"
-        if run.stop_reason != why_stop(run):
-            run.tell("training_interrupt")
-        run.log.say(f"Training ends: {run.stop_reason}")
-        run.tell("after_training_loop")
-        run.write_card(len(run.history.rows))
-        if run.settings.save_final_model:
-            save_model(run, FINAL)
+        wind_up(run)
     return stopped
 
 # %% ../../nbs/29_trainer.ipynb #carry-out
@@ -927,6 +934,22 @@ def results_of(
     }
 
 
+def begin(
+    run: Run,  # What was made ready
+    kept: Mapping[str, Any] | None,  # The checkpoint that it goes on from
+    override: Collection[str],  # What stays as it is in the run
+) -> None:
+    "Open the files of a run, and say what it is about, or go on with it"
+    check_room(run.folder, sizes_of(run))
+    open_files(run, kept)
+    if kept is not None:
+        take_over(run, kept, override)
+        return
+    introduce(run.log, run.model, run.splits, run.settings)
+    for warning in run.warnings:
+        run.warn(warning)
+
+
 def carry_out(
     run: Run,  # What was made ready
     kept: Mapping[str, Any] | None = None,  # The checkpoint that it goes on from
@@ -936,14 +959,7 @@ def carry_out(
     run.folder.mkdir(parents=True, exist_ok=True)
     with locked(run.folder):
         try:
-            check_room(run.folder, sizes_of(run))
-            open_files(run, kept)
-            if kept is None:
-                introduce(run.log, run.model, run.splits, run.settings)
-                for warning in run.warnings:
-                    run.warn(warning)
-            else:
-                take_over(run, kept, override)
+            begin(run, kept, override)
             stopped = until_the_end(run, kept)
             if stopped not in (0, signal.SIGINT):
                 raise SystemExit(128 + stopped)
@@ -1146,15 +1162,21 @@ class ModelTrainer:
             if seed is not None:
                 set_seed(seed)
             return carry_out(Run(self.model, self.corpus, settings))
-        RESTORED.pop(self.model, None)
         settings = resumed_settings(given, said, kept.state["arguments"], override)
-        run = Run(self.model, self.corpus, settings)
+        return self._go_on(kept, settings, override)
+
+    def _go_on(
+        self, kept: Restored, settings: Settings, override: list[str]
+    ) -> dict[str, Any]:
+        "Make a checkpoint and arguments into a run"
+        RESTORED.pop(self.model, None)
+        run, folder = Run(self.model, self.corpus, settings), settings.base_path
         check_same(run, kept.state, override)
-        if settings.base_path.resolve() != kept.folder.resolve():
+        if folder.resolve() != kept.folder.resolve():
             if "base_path" not in override:
-                both = f"{kept.folder} in the checkpoint, {settings.base_path} now"
+                both = f"{kept.folder} in the checkpoint, {folder} now"
                 raise ValueError(f"base_path is {both}: say override=['base_path']")
-            moved_files(kept.folder, settings.base_path)
+            moved_files(kept.folder, folder)
         return carry_out(run, kept.state, override)
 
     @notes_said
