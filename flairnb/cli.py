@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ __all__ = ['DEMO_TEXT', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE
            'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split', 'run_convert',
            'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of', 'model_facts',
            'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'Command', 'completion', 'shared_options',
-           'build_parser', 'one_line', 'carry_out', 'main']
+           'build_parser', 'one_line', 'as_asked', 'carry_out', 'main']
 
 # %% ../nbs/38_cli.ipynb #train-demo
 DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
@@ -933,15 +933,31 @@ def one_line(
     return " ".join(text.split())
 
 # %% ../nbs/38_cli.ipynb #main-itself
-def carry_out(
+@contextmanager
+def as_asked(
     chosen: argparse.Namespace,  # Command and arguments
-) -> int:  # Exit status
-    "Run a command"
+) -> Iterator[None]:
+    "In here the log is as quiet, and new models live, as was asked for"
+    level, device = logger.level, vars(flairnb).get("device")
     if chosen.quiet:
         logger.setLevel("WARNING")
     if chosen.device:
         flairnb.device = torch.device(chosen.device)
-    status = COMMANDS[chosen.command].run(chosen)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        vars(flairnb).pop("device", None)
+        if device is not None:
+            flairnb.device = device
+
+
+def carry_out(
+    chosen: argparse.Namespace,  # Command and arguments
+) -> int:  # Exit status
+    "Run a command"
+    with as_asked(chosen):
+        status = COMMANDS[chosen.command].run(chosen)
     sys.stdout.flush()
     return status or OK
 
