@@ -225,7 +225,7 @@ LINES = {
         0.948,
         "vectors of words that train has twice (100 dimensions) and of characters (an "
         "LSTM of 50 in both directions), both learned from train, `mini-forward` and "
-        "`mini-backward`, reprojected to 400 dimensions; an LSTM of 256, a CRF",
+        "`mini-backward`, reprojected to 400 dimensions; two LSTMs of 256, a CRF",
         whole,
         without_downloads,
         WHOLE,
