@@ -231,7 +231,9 @@ def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
 def shell_role(given: dict[str, Any]) -> dict[str, Any]:
     "Tag a file of text in this process, and by the command line in another one"
     whole, _ = prepare(given)
-    tagger = word_tagger(given, whole, hidden=256)
+    flairnb.set_seed(1)
+    labels, vectors = whole.make_label_dictionary(TAG), WordEmbeddings(given["glove"])
+    tagger = SequenceTagger(vectors, labels, TAG, hidden_size=256)
     lines = [" ".join(row) for row in words_of(given, whole)] * given["times"]
     tokens = sum(len(line.split(" ")) for line in lines)
     with tempfile.TemporaryDirectory() as name:
