@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import random
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 # %% auto #0
-__all__ = ['logger', 'atomic_write', 'sha256_of', 'set_seed', 'current_seed', 'default_device']
+__all__ = ['logger', 'atomic_write', 'half_written', 'sha256_of', 'set_seed', 'current_seed', 'default_device']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
 def _sync_folder(folder: Path) -> None:
@@ -57,6 +58,17 @@ def atomic_write(
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+# %% ../nbs/00_foundation.ipynb #half-written
+_HALF = re.compile(r"\..+\.tmp-\d+-\d+")
+
+
+def half_written(
+    folder: str | Path,  # Where `atomic_write` wrote
+) -> list[Path]:  # Files that have not got their names
+    "What `atomic_write` is writing in a folder, or was when it was killed"
+    found = Path(folder).glob(".*.tmp-*")  # nothing, where there is no folder
+    return [path for path in found if _HALF.fullmatch(path.name)]
 
 # %% ../nbs/00_foundation.ipynb #sha256
 def sha256_of(

@@ -10,7 +10,6 @@ import io
 import json
 import signal
 import sys
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from .data.pairs import DataPair
 from .data.sentence import TOKEN, WHOLE, Sentence
-from .datasets.columns import DataError
+from .datasets.columns import GZIP_DAMAGE, DataError, unzipped
 from .foundation import atomic_write
 from .models.model import Head, Model
 from .models.text_pair_classifier import TextPairClassifier
@@ -57,9 +56,7 @@ def opened(
         raw = sys.stdin.buffer
     file: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     try:
-        packed = file.peek(2)[:2] == b"\x1f\x8b"
-        unpacked: Any = gzip.GzipFile(fileobj=file) if packed else file
-        yield unpacked
+        yield unzipped(file)
     finally:
         if name != STANDARD:
             raw.close()
@@ -96,7 +93,7 @@ def numbered_lines(
                 raise DataError.at(name, number, problem, shown, advice) from None
             text = text.removeprefix("\ufeff") if number == 1 else text
             yield Line(number, text.removesuffix("\n").removesuffix("\r"))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except GZIP_DAMAGE as error:
         message = f"{name}, after line {number}: what gzip packed is damaged or cut off"
         raise DataError(f"{message} ({error})") from None
 

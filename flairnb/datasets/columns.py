@@ -40,22 +40,23 @@ from flairnb.data.corpus import (
 )
 from ..data.labels import Spans, decode_spans, tag_parts, unknown_item
 from ..data.sentence import Sentence
-from ..foundation import atomic_write, logger, sha256_of
+from ..foundation import atomic_write, half_written, logger, sha256_of
 
 # %% auto #0
-__all__ = ['ON_ERROR', 'SKIPPED', 'BLOCK', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'HELD', 'SPECIAL', 'CONLLU', 'SUMMED', 'WHOLLY',
-           'INDEX_VERSION', 'LARGE', 'SETTLED', 'Named', 'DataError', 'Damage', 'unpacked', 'file_bytes', 'decoded',
-           'plain_lines', 'read_text', 'any_text', 'is_strange', 'cannot_be_cut', 'line_blocks', 'refuse_unknown',
-           'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of', 'line_kinds', 'index_folder',
-           'scratch_file', 'write_all', 'forget_pages', 'Grown', 'GrownStrings', 'in_pieces', 'number_columns',
-           'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks', 'read_files', 'warn_of_empty', 'without',
-           'leave_out', 'column_kind', 'layer_values', 'of_one_kind', 'add_labels', 'split_features', 'add_features',
-           'table_of_words', 'GrownTable', 'table_from', 'read_columns', 'table_of_columns', 'table_of_parts',
-           'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens', 'tagged_words',
-           'read_conllu', 'treebank_words', 'table_arrays', 'block_sums', 'check_blocks', 'claim', 'claims', 'sweep',
-           'save_index', 'load_index', 'source_sum', 'index_path', 'indexed', 'split_of', 'existing_folder',
-           'find_splits', 'read_splits', 'losses_of', 'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus',
-           'layer_fields', 'fitting', 'write_columns', 'has_glued_words', 'column_layer']
+__all__ = ['ON_ERROR', 'SKIPPED', 'GZIP_DAMAGE', 'BLOCK', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'HELD', 'SPECIAL', 'CONLLU',
+           'SUMMED', 'WHOLLY', 'INDEX_VERSION', 'LARGE', 'SETTLED', 'Named', 'DataError', 'Damage', 'unzipped',
+           'unpacked', 'file_bytes', 'decoded', 'plain_lines', 'read_text', 'any_text', 'is_strange', 'cannot_be_cut',
+           'line_blocks', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
+           'line_kinds', 'index_folder', 'scratch_file', 'write_all', 'forget_pages', 'Grown', 'GrownStrings',
+           'in_pieces', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks', 'read_files',
+           'warn_of_empty', 'without', 'leave_out', 'column_kind', 'layer_values', 'of_one_kind', 'add_labels',
+           'split_features', 'add_features', 'table_of_words', 'GrownTable', 'table_from', 'read_columns',
+           'table_of_columns', 'table_of_parts', 'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts',
+           'heads_of_tokens', 'tagged_words', 'read_conllu', 'treebank_words', 'table_arrays', 'block_sums',
+           'check_blocks', 'claim', 'claims', 'sweep', 'save_index', 'load_index', 'source_sum', 'index_path',
+           'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of', 'corpus_options',
+           'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns', 'has_glued_words',
+           'column_layer']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -114,17 +115,26 @@ class Damage:
         }
 
 # %% ../../nbs/06_columns.ipynb #unpacked
+GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)  # errors while it is read
+
+
+def unzipped(
+    file: Any,  # Bytes to read, with `peek`
+) -> IO[bytes]:  # The same, unpacked if gzip packed them
+    "See what gzip packed, whatever the file is called"
+    packed = file.peek(2)[:2] == b"\x1f\x8b"
+    return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore
+
+
 @contextlib.contextmanager
 def unpacked(
     path: str | Path,  # The file
 ) -> Iterator[IO[bytes]]:  # Its bytes to read, unpacked if gzip packed them
     "Open a file to read its bytes; raises `DataError` where gzip finds it damaged"
     with open(path, "rb") as file:
-        packed = file.peek(2)[:2] == b"\x1f\x8b"
-        bytes_of: Any = gzip.GzipFile(fileobj=file) if packed else file
         try:
-            yield bytes_of
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            yield unzipped(file)
+        except GZIP_DAMAGE as error:
             problem = f"{path}: a gzip file that is damaged ({error})"
             raise DataError(f"{problem}. Get it again.") from None
 
@@ -1321,7 +1331,7 @@ def sweep(
     folder: Path,  # Where indexes are kept
 ) -> None:
     "Remove what processes left behind that were killed while they wrote an index"
-    for path in folder.glob(".*.tmp-*"):
+    for path in half_written(folder):
         with contextlib.suppress(OSError):
             with open(path, "rb") as file:
                 left = path.stat().st_size and claim(file)

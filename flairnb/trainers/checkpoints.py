@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import random
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from flairnb.data.corpus import (
     row_places,
 )
 from ..embeddings.base import free_disk
-from ..foundation import current_seed, set_seed
+from ..foundation import current_seed, half_written, set_seed
 from ..saving import ModelFileError, read_model_file, write_model_file
 
 # %% auto #0
@@ -300,8 +299,7 @@ def sweep(
     folder: str | Path,  # Of a run, which is locked
 ) -> list[str]:  # Names of what was thrown away
     "Throw away what killed runs left half written"
-    half = re.compile(r"\..+\.tmp-\d+-\d+")
-    found = [path for path in Path(folder).iterdir() if half.fullmatch(path.name)]
+    found = half_written(folder)
     for path in found:
         path.unlink(missing_ok=True)
     return [path.name for path in found]
