@@ -9,20 +9,20 @@ import warnings
 from typing import Any
 
 from measure import (
-    COLUMNS,
-    FINE_TUNING,
     HEAD,
     QUESTIONS,
     TAG,
     TRAININGS,
-    UNDRAWN,
     Clock,
     embed_speed,
+    fine_tune_report,
     predict_speeds,
+    read_corpus,
     report,
     resident,
     settings,
     sizes,
+    train_report,
     train_speeds,
     versions,
 )
@@ -142,10 +142,7 @@ def transformer_role(given: dict[str, Any]) -> dict[str, Any]:
     embeddings = TransformerWordEmbeddings(given["minilm"], fine_tune=True)
     tagger = TimedTagger(embeddings, labels, TAG, **HEAD)
     trainer = ModelTrainer(tagger, corpus)
-    trained = train_speeds(trainer.fine_tune, tagger, **FINE_TUNING)
-    text = sizes(map(len, corpus.train), map(len, words))
-    found = predict_speeds(tagger.predict, build, words)
-    return found | {"sizes": text, "train": trained}
+    return fine_tune_report(trainer, tagger, build, map(len, corpus.train), words)
 
 
 def characters_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -158,8 +155,8 @@ def characters_role(given: dict[str, Any]) -> dict[str, Any]:
     flair.set_seed(1)
     parts = [WordEmbeddings(given["gensim"]), CharacterEmbeddings(known)]
     tagger = TimedTagger(StackedEmbeddings(parts), labels, TAG, hidden_size=256)
-    trained = train_speeds(ModelTrainer(tagger, corpus).train, tagger)
-    return {"sizes": sizes(map(len, corpus.train), map(len, words)), "train": trained}
+    trainer = ModelTrainer(tagger, corpus)
+    return train_report(trainer, tagger, map(len, corpus.train), words)
 
 
 def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
@@ -184,12 +181,7 @@ def questions_role(given: dict[str, Any]) -> dict[str, Any]:
     embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
     trainer = ModelTrainer(model, corpus)
-    trained = train_speeds(trainer.fine_tune, model, **FINE_TUNING)
-    text = sizes(map(len, corpus.train), map(len, words))
-    return predict_speeds(model.predict, build, words) | {
-        "sizes": text,
-        "train": trained,
-    }
+    return fine_tune_report(trainer, model, build, map(len, corpus.train), words)
 
 
 def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -199,20 +191,15 @@ def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
     flair.set_seed(1)
     embeddings = DocumentRNNEmbeddings([WordEmbeddings(given["gensim"])], 256)
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
-    trained = train_speeds(ModelTrainer(model, corpus).train, model)
-    return {"sizes": sizes(map(len, corpus.train), map(len, words)), "train": trained}
+    trainer = ModelTrainer(model, corpus)
+    return train_report(trainer, model, map(len, corpus.train), words)
 
 
 def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
     "Load a corpus"
     start = time.perf_counter()
-    if given["which"] == "trec_6":
-        how = {"label_type": QUESTIONS, "memory_mode": "full"}
-        corpus = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
-    else:
-        folder = f"{given['corpora']}/{given['which']}"
-        told = dict(COLUMNS[given["which"]])
-        corpus = ColumnCorpus(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
+    classes = (ClassificationCorpus, ColumnCorpus)
+    corpus = read_corpus(given, *classes, memory_mode="full")
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "sentences": len(corpus.get_all_sentences())}
 

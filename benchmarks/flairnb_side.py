@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from measure import (
-    COLUMNS,
-    FINE_TUNING,
     HEAD,
     PRECISIONS,
     QUESTIONS,
@@ -21,12 +19,15 @@ from measure import (
     UNDRAWN,
     Clock,
     embed_speed,
+    fine_tune_report,
     peak_memory,
     predict_speeds,
+    read_corpus,
     report,
     resident,
     settings,
     sizes,
+    train_report,
     train_speeds,
     versions,
 )
@@ -145,10 +146,7 @@ def transformer_role(given: dict[str, Any]) -> dict[str, Any]:
     whole, corpus = prepare(given)
     words, tagger = words_of(given, whole), transformer_tagger(given, whole)
     trainer = ModelTrainer(tagger, corpus)
-    trained = train_speeds(trainer.fine_tune, tagger, **FINE_TUNING)
-    found = predict_speeds(tagger.predict, build, words)
-    text = sizes(corpus.train.lengths, map(len, words))
-    return found | {"sizes": text, "train": trained}
+    return fine_tune_report(trainer, tagger, build, corpus.train.lengths, words)
 
 
 def bare_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -169,10 +167,9 @@ def characters_role(given: dict[str, Any]) -> dict[str, Any]:
     characters = CharacterEmbeddings()
     parts = [WordEmbeddings(given["glove"]), characters]
     tagger = new_tagger(whole, parts, hidden_size=256)
-    trained = train_speeds(ModelTrainer(tagger, corpus).train, tagger)
-    share = character_share(tagger, characters, corpus.train)
-    text = sizes(corpus.train.lengths, map(len, words_of(given, whole)))
-    return {"sizes": text, "train": trained, "share": share}
+    trainer, words = ModelTrainer(tagger, corpus), words_of(given, whole)
+    found = train_report(trainer, tagger, corpus.train.lengths, words)
+    return found | {"share": character_share(tagger, characters, corpus.train)}
 
 
 def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
@@ -194,12 +191,7 @@ def questions_role(given: dict[str, Any]) -> dict[str, Any]:
     embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
     trainer = ModelTrainer(model, corpus)
-    trained = train_speeds(trainer.fine_tune, model, **FINE_TUNING)
-    text = sizes(corpus.train.lengths, map(len, words))
-    return predict_speeds(model.predict, build, words) | {
-        "sizes": text,
-        "train": trained,
-    }
+    return fine_tune_report(trainer, model, build, corpus.train.lengths, words)
 
 
 def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
@@ -209,21 +201,13 @@ def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
     flairnb.set_seed(1)
     embeddings = DocumentRNNEmbeddings([WordEmbeddings(given["glove"])], 256)
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
-    trained = train_speeds(ModelTrainer(model, corpus).train, model)
-    text = sizes(corpus.train.lengths, map(len, words))
-    return {"sizes": text, "train": trained}
+    return train_report(ModelTrainer(model, corpus), model, corpus.train.lengths, words)
 
 
 def corpus_role(given: dict[str, Any]) -> dict[str, Any]:
     "Load a corpus"
     start = time.perf_counter()
-    if given["which"] == "trec_6":
-        how = {"label_type": QUESTIONS}
-        corpus = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
-    else:
-        folder = f"{given['corpora']}/{given['which']}"
-        told = dict(COLUMNS[given["which"]])
-        corpus = ColumnCorpus(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
+    corpus = read_corpus(given, ClassificationCorpus, ColumnCorpus)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "sentences": sum(map(len, corpus.splits().values()))}
 

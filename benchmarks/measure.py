@@ -144,6 +144,31 @@ def versions(own: str) -> str:
     return ", ".join([own, *others])
 
 
+def train_report(
+    trainer: Any, model: Any, lengths: Iterable[int], words: list[list[str]]
+) -> dict[str, Any]:
+    "Train; the sentences and the speeds"
+    text = sizes(lengths, map(len, words))
+    return {"sizes": text, "train": train_speeds(trainer.train, model)}
+
+
+def fine_tune_report(
+    trainer: Any, model: Any, build: Any, lengths: Iterable[int], words: list[list[str]]
+) -> dict[str, Any]:
+    "Fine-tune, then predict; the sentences and the speeds"
+    trained = train_speeds(trainer.fine_tune, model, **FINE_TUNING)
+    found = predict_speeds(model.predict, build, words)
+    return found | {"sizes": sizes(lengths, map(len, words)), "train": trained}
+
+
+def read_corpus(given: dict[str, Any], texts: Any, columns: Any, **more: Any) -> Any:
+    "The corpus that is asked for, read by a side's classes for texts and for columns"
+    if given["which"] == "trec_6":
+        return texts(given["questions"], label_type=QUESTIONS, **more, **UNDRAWN)
+    folder, told = f"{given['corpora']}/{given['which']}", COLUMNS[given["which"]]
+    return columns(folder, {0: "text", 1: "ner"}, **told, **UNDRAWN)
+
+
 def settings() -> tuple[str, dict[str, Any]]:
     "The role and the settings that the command line gives"
     return sys.argv[1], json.loads(sys.argv[2])
