@@ -192,7 +192,6 @@ PASSED_ON: list[tuple[Any, _Arguments]] = [
     (MultiCorpus, _corpus_arguments),
     (DocumentTFIDFEmbeddings, _tfidf_arguments),
     (PooledFlairEmbeddings, lambda: own_arguments(FlairEmbeddings)),
-    (OneHotEmbeddings.from_corpus, lambda: own_arguments(OneHotEmbeddings)),
     (ModelTrainer.fine_tune, lambda: own_arguments(ModelTrainer.train)),
 ]
 _FOUND = {  # what is not asked for, since the class or the run knows it
@@ -208,6 +207,8 @@ def arguments_of(
 ) -> dict[str, Argument]:  # By name, also those that it hands on
     "All that a file can say of an object"
     found, kind = own_arguments(target), getattr(target, "__self__", target)
+    if kind is not target:  # a class method hands on to its class
+        found = own_arguments(kind) | found
     for owner, more in PASSED_ON:
         if target == owner or (inspect.isclass(owner) and _is(target, owner)):
             found = more() | found
