@@ -187,10 +187,10 @@ class DocumentRNNEmbeddings(_OverWords):
         )
         words = self.drops(self.drop(self.embeddings.vectors_of(some)))  # (b, t, d)
         lengths = some.token_counts.to(words.device)
-        states = self.drop(self.rnn(self.reproject(words), lengths))  # (b, t, h)
+        states = self.rnn(self.reproject(words), lengths, blank=False)  # (b, t, h)
         last = states[torch.arange(len(filled), device=words.device), lengths - 1]
         ends = [states[:, 0], last] if self.chosen["bidirectional"] else [last]
-        found = torch.cat(ends, dim=-1)
+        found = self.drop(torch.cat(ends, dim=-1))
         place = torch.from_numpy(filled).to(found.device)
         return out.to(found.dtype).index_copy(0, place, found)
 
