@@ -11,6 +11,7 @@ from conftest import SHARED, real
 from flairnb.datasets import (
     CONLL_03,
     SAMPLE_ENGLISH,
+    SAMPLE_KOREAN,
     UD_ENGLISH,
     UD_GERMAN,
     WNUT_17,
@@ -293,3 +294,28 @@ def test_the_sample_that_ships():
 def test_the_sample_can_be_downsampled():
     corpus = SAMPLE_ENGLISH().downsample(0.5)
     assert len(corpus.train) == round(len(SAMPLE_ENGLISH().train) * 0.5)
+
+
+def test_the_korean_corpus_that_ships():
+    corpus = SAMPLE_KOREAN()
+    assert [len(x) for x in corpus.splits().values()] == [110, 20, 20]
+    tags = corpus.make_label_dictionary("upos").get_items()
+    assert set(tags) <= {"NOUN", "PUNCT", "VERB", "ADJ", "ADV", "PRON", "AUX", "DET",
+                         "PROPN", "NUM", "CCONJ", "INTJ", "SYM"}  # fmt: skip
+    for sentence in (s for split in corpus.splits().values() for s in split):
+        text = sentence.to_original_text()
+        assert text[-1] in ".?!" and " " + text[-1] not in text
+        assert [t.text for t in sentence if t.get_label("upos").value == "PUNCT"] == [
+            x for x in text if x in ".,?!"
+        ]
+        words = text.replace(",", "").replace("%", " ").rstrip(".?!").split()
+        assert [t.text for t in sentence if t.text not in ",.?!%"] == words
+
+
+def test_a_korean_word_has_one_part_of_speech_where_its_neighbours_do_not_matter():
+    found = {}
+    for split in SAMPLE_KOREAN().splits().values():
+        for token in (token for sentence in split for token in sentence):
+            found.setdefault(token.text, set()).add(token.get_label("upos").value)
+    several = {word for word, tags in found.items() if len(tags) > 1}
+    assert several == {"있다", "한", "했다", "주세요"}  # main verb or auxiliary; one

@@ -35,7 +35,7 @@ from ..tokenization import tokenizer_from
 __all__ = ['ALIASES', 'CATALOGUE', 'READERS', 'CatalogueEntry', 'release', 'treebank_row', 'named_files', 'column_row',
            'text_row', 'packed_row', 'archive_of', 'search_catalogue', 'corpora_of', 'own_file', 'at_revision',
            'from_mirrors', 'how_to_bring', 'packed_texts', 'unpacked', 'files_of', 'folder_of', 'CataloguedTreebank',
-           'CataloguedColumns', 'CataloguedTexts', 'corpus_class', 'SAMPLE_ENGLISH']
+           'CataloguedColumns', 'CataloguedTexts', 'corpus_class', 'SAMPLE_ENGLISH', 'SAMPLE_KOREAN']
 
 # %% ../../nbs/08_catalogue.ipynb #entry
 @dataclass(frozen=True)
@@ -220,6 +220,14 @@ _ROWS = [
         "English",
         "MIT, ships with flairnb",
         columns={0: "text", 1: "upos", 2: "ner", 3: "space-after"},
+        options={"column_delimiter": "\t"},
+    ),
+    CatalogueEntry(
+        "SAMPLE_KOREAN",
+        "part of speech",
+        "Korean",
+        "MIT, ships with flairnb",
+        columns={0: "text", 1: "upos", 2: "space-after"},
         options={"column_delimiter": "\t"},
     ),
 ]
@@ -1159,10 +1167,10 @@ def __getattr__(name: str) -> Any:
     return corpus_class(name)
 
 # %% ../../nbs/08_catalogue.ipynb #sample
-class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
-    "Short English sentences with parts of speech and named entities"
+class _Shipped(ColumnCorpus):
+    "A corpus inside the package"
 
-    entry: ClassVar[CatalogueEntry] = CATALOGUE["SAMPLE_ENGLISH"]
+    entry: ClassVar[CatalogueEntry]
 
     def __init__(
         self,
@@ -1183,5 +1191,17 @@ class SAMPLE_ENGLISH(ColumnCorpus):  # noqa: N801
                 **{"name": self.entry.folder} | self.entry.options | splits | options,
             )
 
+# %% ../../nbs/08_catalogue.ipynb #samples
+class SAMPLE_ENGLISH(_Shipped):  # noqa: N801
+    "Short English sentences with parts of speech and named entities"
 
-_KNOWN["SAMPLE_ENGLISH"] = SAMPLE_ENGLISH
+    entry: ClassVar[CatalogueEntry] = CATALOGUE["SAMPLE_ENGLISH"]
+
+
+class SAMPLE_KOREAN(_Shipped):  # noqa: N801
+    "Short Korean sentences with parts of speech, a tag for each word between spaces"
+
+    entry: ClassVar[CatalogueEntry] = CATALOGUE["SAMPLE_KOREAN"]
+
+
+_KNOWN |= {"SAMPLE_ENGLISH": SAMPLE_ENGLISH, "SAMPLE_KOREAN": SAMPLE_KOREAN}
