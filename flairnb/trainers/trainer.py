@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from types import FrameType
@@ -98,7 +98,7 @@ __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIN
            'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step',
            'tell_of_batch', 'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge',
            'why_stop', 'all_epochs', 'wind_up', 'until_the_end', 'results_of', 'begin', 'carry_out', 'notes_said',
-           'resumed_settings', 'Restored', 'moved_files', 'ModelTrainer']
+           'resumed_settings', 'Restored', 'moved_files', 'capped', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -1075,6 +1075,25 @@ def moved_files(
         if (old / name).is_file():
             shutil.copyfile(old / name, new / name)
 
+# %% ../../nbs/29_trainer.ipynb #capped
+def capped(
+    settings: Settings,  # As the user wants them
+    done: int = 0,  # Epochs that a checkpoint has behind it
+) -> Settings:  # With fewer epochs where `FLAIRNB_MAX_EPOCHS` asks for it
+    "Settings for a try; raises `ValueError` if the variable holds no number"
+    said = os.environ.get("FLAIRNB_MAX_EPOCHS", "").strip()
+    if not said:
+        return settings
+    if not said.isdecimal() or not int(said):
+        message = f"FLAIRNB_MAX_EPOCHS={said!r} is no number of epochs: use 1 or more"
+        raise ValueError(message)
+    most = done + int(said)
+    if settings.max_epochs <= most:
+        return settings
+    note = f"training ends after epoch {most}, not {settings.max_epochs}"
+    logger.warning(f"FLAIRNB_MAX_EPOCHS={said}: {note}")
+    return replace(settings, max_epochs=most)
+
 # %% ../../nbs/29_trainer.ipynb #trainer
 class ModelTrainer:
     "Trains a model on a corpus"
@@ -1161,7 +1180,7 @@ class ModelTrainer:
             settings = Settings(**given)
             if seed is not None:
                 set_seed(seed)
-            return carry_out(Run(self.model, self.corpus, settings))
+            return carry_out(Run(self.model, self.corpus, capped(settings)))
         settings = resumed_settings(given, said, kept.state["arguments"], override)
         return self._go_on(kept, settings, override)
 
@@ -1170,6 +1189,7 @@ class ModelTrainer:
     ) -> dict[str, Any]:
         "Make a checkpoint and arguments into a run"
         RESTORED.pop(self.model, None)
+        settings = capped(settings, kept.state["progress"]["epoch"] - 1)
         run, folder = Run(self.model, self.corpus, settings), settings.base_path
         check_same(run, kept.state, override)
         if folder.resolve() != kept.folder.resolve():
