@@ -243,17 +243,58 @@ def split_word(
     if stop:
         yield last, end
 
+# %% ../nbs/02_tokenization.ipynb #pieces
+_Words = tuple[
+    tuple[int, int, bool], ...
+]  # starts, ends; a dot that may end a sentence
+
+
+class _Pieces(dict[str, _Words | None]):
+    "The words of short pieces that came before; `None`: the piece is a word"
+
+    def __missing__(self, piece: str) -> _Words | None:
+        found = None
+        if not (piece.isascii() and piece.isalpha()):
+            found = _words_of(piece)
+            found = None if found == ((0, len(piece), False),) else found
+        if len(piece) < 32:
+            if len(self) >= 1 << 15:
+                self.clear()
+            self[piece] = found
+        return found
+
+
+_pieces = _Pieces()
+
+# %% ../nbs/02_tokenization.ipynb #words-of
+def _words_of(piece: str) -> _Words:
+    "The words of a piece of text without spaces"
+    found: list[tuple[int, int, bool]] = []
+    for match in _TOKEN.finditer(piece):
+        start, end = match.span()
+        word = match.lastgroup == "word"
+        if word and piece[end - 1] != ".":
+            parts = split_word(piece, start, end)
+            found += [(first, last, False) for first, last in parts]
+        else:
+            found.append((start, end, word))
+    return tuple(found)
+
 # %% ../nbs/02_tokenization.ipynb #word-spans
 def word_spans(
     text: str,
 ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
     "Where the words of `text` stand, in one pass"
-    spans: list[tuple[int, int]] = []
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup == "word":
-            spans.extend(split_word(text, *match.span()))
+    spans, place = list[tuple[int, int]](), 0
+    for piece in text.split(" "):
+        found, end = _pieces[piece], place + len(piece)
+        if found is None:
+            spans.append((place, end))
         else:
-            spans.append(match.span())
+            for first, last, dotted in found:
+                word = place + first, place + last
+                spans.extend(split_word(text, *word) if dotted else [word])
+        place = end + 1
     return spans
 
 # %% ../nbs/02_tokenization.ipynb #split-at

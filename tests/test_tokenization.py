@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.tokenization import (
+    _TOKEN,
     BLANK,
     SegtokTokenizer,
     SpaceTokenizer,
@@ -21,6 +22,7 @@ from flairnb.tokenization import (
     TokenizerWrapper,
     WordTokenizer,
     align,
+    split_word,
     tokenizer_from,
     tokenizer_from_dict,
     word_spans,
@@ -68,6 +70,24 @@ def test_general_alignment_finds_the_same_spans_or_earlier_ones(text):
     assert all(
         a <= b for (a, _), (b, _) in zip(aligned, WORDS.spans(text), strict=True)
     )
+
+
+def in_one_pass(text):
+    for match in _TOKEN.finditer(text):
+        whole = match.lastgroup != "word"
+        yield from [match.span()] if whole else split_word(text, *match.span())
+
+
+@quick
+@given(st.lists(st.sampled_from([*PIECES, *" " * 20, "a", "b.", ", "])).map("".join))
+def test_a_text_cut_at_its_spaces_has_the_words_of_the_whole(text):
+    assert word_spans(text) == [*in_one_pass(text)]
+
+
+def test_pieces_are_read_again_after_they_were_forgotten():
+    text = " ".join(f"w{n}x, w{n}. Wx" for n in range(20_000))
+    assert word_spans(text) == [*in_one_pass(text)]
+    assert word_spans(text[:999]) == [*in_one_pass(text[:999])]
 
 
 GRAPHEMES = """
