@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tqdm.auto import tqdm
 
 import flairnb
 from . import __version__
@@ -55,7 +54,7 @@ from .datasets.texts import PREFIX, write_jsonl
 from .embeddings.base import EMBEDDING_CLASSES, Embeddings
 from .embeddings.word import OneHotEmbeddings
 from .evaluation import Result
-from .foundation import atomic_write, logger, set_seed, sha256_of
+from .foundation import atomic_write, logger, progress, set_seed, sha256_of
 from .models.model import MODEL_CLASSES, Head
 from .models.sequence_tagger import SequenceTagger
 from .saving import find_model_file, read_model_file
@@ -493,10 +492,7 @@ def counted(
     quiet: bool,  # Show nothing
 ) -> Iterator[Work]:  # The same
     "Count sentences on the terminal, where somebody watches"
-    with tqdm(unit=" sentences", disable=quiet) as bar:
-        for items, stream in work:
-            yield items, stream
-            bar.update(len(items))
+    return progress(work, "", not quiet, "sentences", size=lambda one: len(one[0]))
 
 # %% ../nbs/38_cli.ipynb #run-predict
 def run_predict(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,6 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..assets import cache_root
 from ..batches import Batch, Translated, by_length
@@ -33,7 +31,7 @@ from flairnb.data.corpus import (
 )
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
-from ..foundation import atomic_write
+from ..foundation import atomic_write, progress
 from ..nn.layers import evaluating
 from ..saving import fingerprint, library_versions
 
@@ -387,6 +385,7 @@ class StoragePlan:
     table: SentenceTable
     rows: np.ndarray  # Sentences, rising, (r,)
     precision: str = "float32"  # Or `float16`
+    verbose: bool | None = None  # Show progress, by default unless the log is silenced
 
     @property
     def words(self) -> bool:
@@ -456,9 +455,9 @@ def fill_store(
     "Compute all vectors of a plan and write them to an array"
     part, table, starts = plan.part, plan.table, plan.starts
     lengths = table.offsets[plan.rows + 1] - table.offsets[plan.rows]
-    order, quiet = by_length(lengths, AT_ONCE), not sys.stderr.isatty()
+    order, title = by_length(lengths, AT_ONCE), f"storing {part.name}"
     with evaluating(part):
-        for chosen in tqdm(order, f"storing {part.name}", disable=quiet, leave=False):
+        for chosen in progress(order, title, plan.verbose):
             batch = Batch(table, plan.rows[chosen], part.device)
             found, places = part(batch), starts[batch.rows]
             if plan.words:
@@ -592,6 +591,7 @@ def plans_for(
     part: Embeddings,  # What to compute
     splits: Sequence[SentenceDataset],  # Sentences
     precision: str,  # `float32` or `float16`
+    verbose: bool | None = None,  # Show progress
 ) -> list[StoragePlan]:  # One for each table
     "Each sentence once, whichever splits it is in"
     rows: dict[int, list[np.ndarray]] = {}
@@ -599,7 +599,9 @@ def plans_for(
         rows.setdefault(id(split.table), []).append(split.rows)
     tables = {id(split.table): split.table for split in splits}
     return [
-        StoragePlan(part, table, np.unique(np.concatenate(rows[key])), precision)
+        StoragePlan(
+            part, table, np.unique(np.concatenate(rows[key])), precision, verbose
+        )
         for key, table in tables.items()
     ]
 
@@ -631,12 +633,13 @@ def store_vectors(
     mode: str = "cpu",  # One of `STORAGE_MODES`
     precision: str = "float32",  # Or `float16`: half the size, three digits
     budget: int | None = None,  # Bytes that `auto` may use
+    verbose: bool | None = None,  # Show progress, by default unless the log is silenced
 ) -> list[str]:  # What was done, a line for each embedding
     "Compute vectors that never change; raises as `choose_storage` does"
     parts = [x for x in model.modules() if isinstance(x, Embeddings) and x.storable]
     told = []
     for part in parts:
-        plans = plans_for(part, splits, precision)
+        plans = plans_for(part, splits, precision, verbose)
         size = sum(plan.size for plan in plans)
         there = 0
         if mode == "disk":

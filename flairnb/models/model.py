@@ -16,7 +16,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..batches import Batch, by_length
 from flairnb.data.corpus import (
@@ -29,7 +28,7 @@ from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Layer, Sentence
 from ..embeddings.base import Embeddings
 from ..evaluation import Calibration, Result, check_metric
-from ..foundation import atomic_write
+from ..foundation import atomic_write, progress
 from ..nn.layers import evaluating
 from flairnb.saving import (
     README,
@@ -281,11 +280,13 @@ class Model(StoredModel, ABC):
         exclude_labels: Sequence[str] | None = None,  # Gold labels to leave out
         gold_label_dictionary: Dictionary | None = None,  # All others are `<unk>`
         return_loss: bool = True,  # Kept for Flair's sake: the loss is always there
+        verbose: bool = False,  # Show progress
     ) -> Result:  # Scores and report
         "Compare predictions with gold labels; nothing is left on the sentences"
         dataset = SentenceDataset.of(data_points).current()
         with evaluating(self):
-            order = by_length(dataset.lengths, mini_batch_size)
+            order: Any = by_length(dataset.lengths, mini_batch_size)
+            order = progress(order, "measuring", verbose)
             found = self._evaluate(dataset, gold_label_type or self.label_type, order)
         if out_path is not None:
             with atomic_write(out_path, "w") as file:
@@ -438,9 +439,9 @@ class Head(Model):
         losses: list[tuple[Any, int]] = [(0.0, 0)]
         read = self._layers_read() | ({self.label_type} if return_loss else set())
         work = work_list(sentences, size, read)
-        bar = tqdm(work, disable=not verbose, total=len(work.order))
+        shown = progress(work, "predicting", verbose, total=len(work.order))
         with evaluating(self):
-            write(self._computed(bar, losses if return_loss else None))
+            write(self._computed(shown, losses if return_loss else None))
         loss, points = map(sum, zip(*losses, strict=True))
         return (float(loss), points) if return_loss else None
 

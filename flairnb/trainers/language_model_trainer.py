@@ -22,7 +22,7 @@ from torch.optim import SGD, Optimizer
 
 from ..assets import cache_root, known_sum
 from ..data.labels import Dictionary
-from ..foundation import atomic_write, current_seed
+from ..foundation import atomic_write, current_seed, progress
 from flairnb.models.language_model import (
     LanguageModel,
     character_numbers,
@@ -39,7 +39,7 @@ from flairnb.trainers.checkpoints import (
     training_state,
     write_checkpoint,
 )
-from .history import RunLog, progress
+from .history import RunLog
 from .steps import check_arguments, check_finite
 
 # %% auto #0
