@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -296,6 +297,41 @@ def test_a_limit_on_files_is_told_before_the_first_epoch(tmp_path):
     assert done.returncode == 1
     assert "may write files of 4,000 bytes" in done.stderr
     assert [p.name for p in (tmp_path / "run").iterdir()] == []
+
+
+LIMITED_LATER = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_resume import first_part, going_on
+from flairnb.trainers.history import Plugin
+limits = resource.RLIMIT_FSIZE, int(sys.argv[3])
+class Limit(Plugin):
+    def before_training_epoch(self, moment):
+        if moment.epoch == 2:
+            resource.setrlimit(limits[0], (limits[1], resource.RLIM_INFINITY))
+run = Path(sys.argv[2])
+try:
+    first_part(run, plugins=[Limit()], max_epochs=4, checkpoint_every=1, write_weights=True)
+except OSError as error:
+    print(error)
+resource.setrlimit(limits[0], (resource.RLIM_INFINITY,) * 2)
+going_on(run).train(run, plugins=[])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux keeps them")
+@pytest.mark.parametrize("limit", [1, 300, 4000])
+def test_a_limit_that_comes_in_mid_run_is_told_with_the_file(tmp_path, limit):
+    here, run = str(Path(__file__).parent), tmp_path / "part" / "run"
+    command = [sys.executable, "-c", LIMITED_LATER, here, str(run), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = rf"{run}/\S+ needs about [\d,]+ bytes, .*File too large"
+    assert re.search(told, done.stdout), done.stdout
+    first_part(tmp_path / "whole" / "run", max_epochs=4, write_weights=True)
+    ends = [read(run / "final-model.pt"), read(tmp_path / "whole/run/final-model.pt")]
+    assert torch.equal(*map(weights_of, ends))
 
 
 # --- memory ---

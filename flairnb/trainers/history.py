@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 from ..batches import Batch
 from ..evaluation import Result
 from ..foundation import atomic_write, logger
-from .checkpoints import pack_state
+from .checkpoints import pack_state, size_told
 
 # %% auto #0
 __all__ = ['EVENTS', 'result_columns', 'History', 'RunLog', 'cut_back', 'time_stamp', 'progress', 'WeightWriter',
@@ -54,8 +55,9 @@ class History:
     def write(self) -> None:
         "Write all rows, if there is a file for them"
         if self.path is not None:
-            with atomic_write(self.path, "w") as file:
-                file.write(self.as_text())
+            text = self.as_text()
+            with size_told(self.path, len(text)), atomic_write(self.path, "w") as file:
+                file.write(text)
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         "Go on behind these rows, and write the file"
@@ -87,6 +89,7 @@ class RunLog:
         position: int = 0,  # Go on behind so many bytes of the file that is there
     ) -> None:
         self._file: Any = None
+        self.path = Path(path or "training.log")
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             cut_back(path, position)
@@ -110,12 +113,17 @@ class RunLog:
         if self._file is not None:
             stamp = time_stamp(time.time())
             lines = message.splitlines() or [""]
-            self._file.writelines(f"{stamp} {line}\n" for line in lines)
+            text = "".join(f"{stamp} {line}\n" for line in lines)
+            with size_told(self.path, len(text)):
+                self._file.write(text)
 
     def close(self) -> None:
         "Close the file"
         if self._file is not None:
-            self._file.close()
+            with suppress(
+                OSError
+            ):  # a full disk: the line that did not fit has told it
+                self._file.close()
             self._file = None
 
 
@@ -189,8 +197,12 @@ class WeightWriter:
             flat = tensor.detach().reshape(-1)
             values = flat[self._followed(name, len(flat))].tolist()
             lines += [f"{iteration}\t{name}\t{i}\t{v}\n" for i, v in enumerate(values)]
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.writelines(lines)
+        text = "".join(lines)
+        with (
+            size_told(self.path, len(text)),
+            open(self.path, "a", encoding="utf-8") as f,
+        ):
+            f.write(text)
 
 # %% ../../nbs/26_history.ipynb #moments
 class TrainingInterrupt(Exception):  # noqa: N818, the name is Flair's

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -967,7 +967,8 @@ def carry_out(
             run.tell("after_training")
             return run.results
         except Exception as error:
-            run.log.note(f"Training failed: {type(error).__name__}: {error}")
+            with suppress(OSError):  # no room: the error itself says so
+                run.log.note(f"Training failed: {type(error).__name__}: {error}")
             run.tell("training_exception")
             raise
         finally:
