@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,18 @@ from ..models.model import Model
 from .history import Plugin
 from flairnb.trainers.schedules import (
     AnnealOnPlateau,
+    EarlyStopping,
     Schedule,
+    constant_rate,
     step_schedule,
 )
 
 # %% auto #0
-__all__ = ['CHOICES', 'REFUSED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings', 'MeasureSettings',
-           'OtherSettings', 'Settings', 'check_settings', 'due', 'check_arguments', 'asked_for', 'decay_of',
-           'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of', 'add_gradients', 'clip',
-           'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory', 'gradients_that_fit']
+__all__ = ['CHOICES', 'REFUSED', 'RENAMED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings',
+           'MeasureSettings', 'OtherSettings', 'Settings', 'check_settings', 'stopping_rule', 'due', 'check_arguments',
+           'asked_for', 'renamed', 'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of',
+           'add_gradients', 'clip', 'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory',
+           'gradients_that_fit']
 
 # %% ../../nbs/27_steps.ipynb #settings-files
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ class StepSettings:
     decay_biases_and_norms: bool = False  # Let `weight_decay` work on them too
     max_grad_norm: float | None = 5.0  # Where gradients are clipped
     use_amp: bool = False  # Multiply in bfloat16
+    use_swa: bool = False  # End with the mean of many weights
     shuffle: bool = True  # Another order each epoch
+    shuffle_first_epoch: bool = True  # In the first one as well
     seed: int = 0
     on_nan: str = "raise"  # Or `skip`, `rollback`: what to do with a broken loss
 
@@ -75,12 +80,16 @@ class ScheduleSettings:
 
     scheduler: Any = AnnealOnPlateau  # `OneCycleLR`, `LinearSchedulerWithWarmup`
     warmup_fraction: float = 0.1  # Share of the steps that a linear rate rises
+    cycle_momentum: bool = False  # Let momentum follow one cycle's rate
     anneal_factor: float = 0.5  # What the rate is multiplied by
     patience: int = 3  # Epochs without progress before that
     initial_extra_patience: int = 0  # More of them, before the first time
     min_learning_rate: float = 1e-4  # Where training ends
     anneal_with_restarts: bool = False  # Go back to the best model when it is lowered
+    anneal_with_prestarts: bool = False  # ... to where the best model's epoch began
     anneal_against_dev_loss: bool = False  # Let dev's loss decide, not its score
+    batch_growth_annealing: bool = False  # Double the batches when it is lowered
+    early_stopping: EarlyStopping | None = None  # When a standstill ends the run
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,9 @@ class Settings(
         "The settings by name, classes by their names: what a checkpoint holds"
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         known = self.gold_label_dictionary_for_eval
-        metric = self.main_evaluation_metric
+        metric, stopping = self.main_evaluation_metric, self.early_stopping
         return found | {
+            "early_stopping": asdict(stopping) if stopping else None,
             "optimizer": self.optimizer.__name__,
             "scheduler": getattr(self.scheduler, "__name__", repr(self.scheduler)),
             "base_path": self.base_path.name,
@@ -175,6 +185,18 @@ def check_settings(
     due(settings.checkpoint_every)
 
 
+def stopping_rule(
+    given: EarlyStopping | int | None,  # What a user says
+) -> EarlyStopping | None:  # The same as a rule
+    "A number stands for a patience; raises `TypeError` for what is neither"
+    if given is None or isinstance(given, EarlyStopping):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int):
+        message = f"early_stopping is a number of epochs or a rule, not {given!r}"
+        raise TypeError(f"{message}: EarlyStopping(patience=5, metric='loss')")
+    return EarlyStopping(given)
+
+
 def due(
     every: int | str | None,  # Steps, or a time such as `90 s`, `10 min`, `2 h`
 ) -> tuple[float, float]:  # Steps, and seconds; infinite where they do not matter
@@ -218,27 +240,18 @@ _LOGGER = "give a plugin that writes what it hears"
 _STATE = "checkpoint=True keeps it, and ModelTrainer.load_checkpoint goes on with it"
 REFUSED = {  # arguments of Flair 0.9 to 0.15.1, and what to do instead
     "amp_opt_level": "apex is gone: use_amp=True multiplies in bfloat16",
-    "anneal_with_prestarts": "take anneal_with_restarts=True",
-    "attach_default_scheduler": "scheduler= chooses another one",
-    "batch_growth_annealing": "a summed loss grows with it: lower the rate",
-    "cycle_momentum": "momentum stays as it is, as it does by default in Flair",
     "epoch": "ModelTrainer.load_checkpoint goes on where a run was stopped",
-    "eval_on_train_fraction": "take monitor_train_sample=",
     "eval_on_train_shuffle": "take monitor_train_sample=: it is drawn once",
     "metrics_for_tensorboard": _LOGGER,
-    "monitor_train": "take monitor_train_sample=1.0",
     "multi_gpu": "a run uses one device",
     "num_workers": "batches are cut from arrays, there is nothing to wait for",
     "optimizer_state_dict": _STATE,
     "param_selection_mode": "take create_file_logs=False, save_final_model=False",
     "reduce_transformer_vocab": "all subwords stay, so that the model reads any text",
     "sampler": "draw from the corpus: MultiCorpus.sample_by_temperature",
-    "save_optimizer_state": _STATE,
     "scheduler_state_dict": _STATE,
-    "shuffle_first_epoch": "each epoch has its own order, or none with shuffle=False",
     "tensorboard_comment": _LOGGER,
     "tensorboard_log_dir": _LOGGER,
-    "use_swa": "weights are not averaged: the best model is kept",
     "use_tensorboard": _LOGGER,
 }
 
@@ -251,6 +264,30 @@ def asked_for(
         if name in REFUSED and value:
             raise TypeError(f"train() has no argument {name!r}: {REFUSED[name]}")
     return {name: x for name, x in arguments.items() if name not in REFUSED}
+
+
+RENAMED: dict[str, Callable[[Any], dict[str, Any]]] = {  # ... and what they are here
+    "attach_default_scheduler": lambda x: {} if x else {"scheduler": constant_rate},
+    "eval_on_train_fraction": lambda x: {"monitor_train_sample": x} if x else {},
+    "monitor_train": lambda x: {"monitor_train_sample": 1.0} if x else {},
+    "save_optimizer_state": lambda x: {"checkpoint": True} if x else {},
+}
+
+
+def renamed(
+    arguments: dict[str, Any],  # What is left for the optimizer
+    said: Collection[str],  # Names of all that was given
+) -> tuple[dict[str, Any], dict[str, Any]]:  # The same without, and what they mean
+    "Arguments of Flair's under our names; raises `TypeError` if both are given"
+    meant: dict[str, Any] = {}
+    for name in arguments.keys() & RENAMED.keys():
+        found = RENAMED[name](arguments[name])
+        for ours in found.keys() & set(said):
+            raise TypeError(
+                f"{name} means {ours}, which is given as well: leave it out"
+            )
+        meant |= found
+    return {name: x for name, x in arguments.items() if name not in RENAMED}, meant
 
 # %% ../../nbs/27_steps.ipynb #optimizer
 def decay_of(settings: StepSettings) -> float:
@@ -298,8 +335,8 @@ def build_schedule(
     "The schedule that the settings ask for, over so many sentences an epoch"
     if settings.scheduler is not AnnealOnPlateau:
         sizes = (sentences, settings.mini_batch_size, settings.max_epochs)
-        warmup = settings.warmup_fraction
-        return step_schedule(optimizer, settings.scheduler, *sizes, warmup)
+        how = (settings.warmup_fraction, settings.cycle_momentum)
+        return step_schedule(optimizer, settings.scheduler, *sizes, *how)
     return AnnealOnPlateau(
         optimizer,
         settings.anneal_factor,
@@ -309,11 +346,17 @@ def build_schedule(
     )
 
 # %% ../../nbs/27_steps.ipynb #batches-of
-def batches_of(train: SentenceDataset, settings: StepSettings, epoch: int) -> list[Any]:
+def batches_of(
+    train: SentenceDataset,  # Sentences to learn from
+    settings: StepSettings,  # Size and order
+    epoch: int,  # Which one, counted from 1
+    growth: int = 1,  # How many times the size is doubled, as a factor
+) -> list[Any]:  # Places of the sentences of each batch
     "The batches of an epoch: a function of seed and epoch, or the corpus's order"
-    if not settings.shuffle:
-        return plain_order(len(train), settings.mini_batch_size)
-    return epoch_order(train.lengths, settings.mini_batch_size, settings.seed, epoch)
+    size = settings.mini_batch_size * growth
+    if not settings.shuffle or (epoch == 1 and not settings.shuffle_first_epoch):
+        return plain_order(len(train), size)
+    return epoch_order(train.lengths, size, settings.seed, epoch)
 
 # %% ../../nbs/27_steps.ipynb #gradients
 MAX_GRADIENT_NORM = 5.0

@@ -68,14 +68,22 @@ from flairnb.trainers.history import (
 )
 from flairnb.trainers.schedules import (
     AnnealOnPlateau,
+    EarlyStopping,
     LinearSchedulerWithWarmup,
+    Prestart,
+    Standstill,
     StepSchedule,
+    WeightAverage,
+    constant_rate,
     is_best_model,
     learning_rate_of,
+    put_back,
+    weights_now,
 )
 from flairnb.trainers.steps import (
     MAX_GRADIENT_NORM,
     REFUSED,
+    RENAMED,
     BrokenStepError,
     Settings,
     asked_for,
@@ -87,18 +95,21 @@ from flairnb.trainers.steps import (
     clip,
     due,
     gradients_that_fit,
+    renamed,
+    stopping_rule,
 )
 
 # %% auto #0
 __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIND', 'ORDER', 'RATES', 'SHAPE', 'FORGIVEN',
            'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
            'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure', 'part_scores',
-           'Progress', 'Interrupted', 'Signals', 'Run', 'open_files', 'sizes_of', 'introduce', 'save_model',
-           'save_best', 'save_numbered', 'find_best', 'run_state', 'write_run', 'check_same', 'begin_anew',
-           'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke', 'mend', 'one_step',
-           'tell_of_batch', 'mean_loss', 'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge',
-           'why_stop', 'all_epochs', 'wind_up', 'until_the_end', 'results_of', 'begin', 'carry_out', 'notes_said',
-           'resumed_settings', 'Restored', 'moved_files', 'capped', 'ModelTrainer']
+           'Progress', 'Interrupted', 'Signals', 'Aids', 'check_stopping', 'rate_columns', 'Run', 'open_files',
+           'sizes_of', 'introduce', 'save_model', 'save_best', 'save_numbered', 'find_best', 'run_state', 'write_run',
+           'check_same', 'begin_anew', 'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke',
+           'mend', 'one_step', 'tell_of_batch', 'mean_loss', 'mean_norm', 'report_step', 'between_steps', 'train_epoch',
+           'measure_epoch', 'judge', 'lower', 'why_stop', 'epoch_begins', 'all_epochs', 'wind_up', 'until_the_end',
+           'results_of', 'begin', 'carry_out', 'notes_said', 'resumed_settings', 'as_settings', 'Restored',
+           'moved_files', 'capped', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -235,9 +246,12 @@ class Progress:
 
     epoch: int = 1  # Which one comes next, or goes on
     batch: int = 0  # How many of its batches are done
-    rate: float = 0.0  # Learning rate at its beginning
+    steps: int = 0  # How many batches of all epochs are done
+    growth: int = 1  # What the size of a batch is multiplied by
+    rates: dict[str, float] = field(default_factory=dict)  # When it began, by column
     loss: Any = 0.0  # Summed over its points so far, a tensor on the model's device
     points: int = 0  # Of the loss
+    norm: Any = 0.0  # Of the gradients, summed over its batches, a tensor as well
     broken: int = 0  # Batches of it that were left out, see `on_nan`
     chunk_size: int | None = None  # Sentences in memory at once
     best: tuple[float, float] | None = None  # Score and loss of the best model
@@ -247,7 +261,7 @@ class Progress:
     def next_epoch(self) -> None:
         "Turn to the next epoch"
         self.epoch, self.batch, self.loss, self.points = self.epoch + 1, 0, 0.0, 0
-        self.broken = 0
+        self.broken, self.norm = 0, 0.0
 
 # %% ../../nbs/29_trainer.ipynb #signals
 class Interrupted(KeyboardInterrupt):
@@ -305,6 +319,65 @@ class Signals:
         finally:
             self._idle = False
 
+# %% ../../nbs/29_trainer.ipynb #aids
+class Aids:
+    "What a run has on demand; see `early_stopping`, `use_swa`, `anneal_with_prestarts`"
+
+    def __init__(
+        self,
+        model: Model,  # What is trained
+        optimizer: Optimizer,  # Moves the weights; no schedule has changed its rates
+        settings: Settings,  # What is asked for
+    ) -> None:
+        rule = settings.early_stopping
+        self.stopping = Standstill(rule) if rule else None
+        self.average = WeightAverage(optimizer) if settings.use_swa else None
+        self.prestart = Prestart(model) if settings.anneal_with_prestarts else None
+
+    @property
+    def parts(self) -> dict[str, Standstill | WeightAverage | Prestart]:
+        "Those that there are, by argument"
+        named = (
+            ("early_stopping", self.stopping),
+            ("use_swa", self.average),
+            ("anneal_with_prestarts", self.prestart),
+        )
+        return {name: part for name, part in named if part is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        "All that changes, to go on later"
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, states: Mapping[str, Any]) -> None:
+        "Go on from where `state_dict` was taken"
+        for name, part in self.parts.items():
+            if name in states:
+                part.load_state_dict(states[name])
+
+
+def check_stopping(
+    rule: EarlyStopping | None,  # What shall end a run, if anything
+    measured: Collection[str],  # Splits that are measured after each epoch
+) -> None:
+    "Raise `ValueError` for a metric that no epoch will have"
+    names = ("score", "loss", "TRAIN_LOSS", "GRADIENT_NORM")
+    starts = tuple(f"{split.upper()}_" for split in measured)
+    if rule and rule.metric not in names and not rule.metric.startswith(starts):
+        there = ", ".join([*names, *(f"{start}..." for start in starts)])
+        raise ValueError(f"early_stopping knows {there}, not {rule.metric!r}")
+
+
+def rate_columns(
+    optimizer: Optimizer,  # No schedule has changed its rates
+    settings: Settings,  # Where they come from
+) -> dict[str, int]:  # Numbers of groups, by column of the history
+    "Where to look for the rates of a run that has two"
+    wanted = {"DECODER_LEARNING_RATE": settings.decoder_learning_rate}
+    if settings.decoder_learning_rate is not None:
+        wanted["EMBEDDINGS_LEARNING_RATE"] = settings.learning_rate
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return {name: rates.index(x) for name, x in wanted.items() if x in rates}
+
 # %% ../../nbs/29_trainer.ipynb #run
 class Run:
     "One call of `train`: what it works with, and how far it has come"
@@ -318,10 +391,9 @@ class Run:
         tables = {id(split.table): split.table for split in self.splits.values()}
         model.learn_from(self.splits["train"])
         model.prepare(list(tables.values()))
-        self.optimizer = build_optimizer(model, settings)
-        size = len(self.splits["train"])
-        self.schedule = build_schedule(self.optimizer, settings, size)
+        self._set_up_steps()
         self.measured = measured_splits(self.splits, settings)
+        check_stopping(settings.early_stopping, self.measured)
         self.progress = Progress(chunk_size=settings.mini_batch_chunk_size)
         self.log, self.history = RunLog(), History()
         self.weights: WeightWriter | None = None
@@ -334,6 +406,20 @@ class Run:
         self.written = time.monotonic()  # When the last checkpoint was
         self.due = due(settings.checkpoint_every)  # In steps, and in seconds
         self.keeps_checkpoints = settings.checkpoint or min(self.due) < float("inf")
+
+    def _set_up_steps(self) -> None:
+        size, settings = len(self.splits["train"]), self.settings
+        self.optimizer = build_optimizer(self.model, settings)
+        self.rate_columns = rate_columns(self.optimizer, settings)
+        self.aids = Aids(self.model, self.optimizer, settings)
+        self.schedule = build_schedule(self.optimizer, settings, size)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        "The learning rates as they are now, by column; the highest comes first"
+        groups = self.optimizer.param_groups
+        found = {name: groups[i]["lr"] for name, i in self.rate_columns.items()}
+        return {"LEARNING_RATE": learning_rate_of(self.optimizer)} | found
 
     def warn(self, message: str) -> None:
         "Say what a user should know"
@@ -453,6 +539,8 @@ def save_best(
     run.write_card(run.progress.epoch)
     save_model(run, BEST)
     run.progress.best_sum = ""
+    if run.aids.prestart:
+        run.aids.prestart.best_found()
 
 
 def save_numbered(
@@ -497,6 +585,7 @@ def run_state(
         "data": run.data_sum,
         "training": training_state(run.model, run.optimizer),
         "schedule": run.schedule.state_dict(),
+        "aids": run.aids.state_dict(),
         "progress": dict(vars(now)),
         "history": run.history.rows,
         "files": dict(zip(GROWING, ends, strict=True)),
@@ -593,8 +682,12 @@ def take_over(
     run.progress = Progress(**copy.deepcopy(kept["progress"]))
     if "mini_batch_chunk_size" in override:
         run.progress.chunk_size = chunk_size
-    if isinstance(run.progress.loss, Tensor):
-        run.progress.loss = run.progress.loss.to(run.model.device)
+    for name in ("loss", "norm"):
+        value = getattr(run.progress, name)
+        if isinstance(value, Tensor):
+            setattr(run.progress, name, value.to(run.model.device))
+    states = kept.get("aids", {})
+    run.aids.load_state_dict({k: x for k, x in states.items() if k not in override})
     if "best_model" in override:
         run.progress.best, run.progress.best_sum = None, ""
     find_best(run.folder, run.progress.best_sum)
@@ -611,23 +704,15 @@ def take_snapshot(
 ) -> None:
     "Remember weights and optimizer, if `on_nan='rollback'` may need them"
     if run.settings.on_nan == "rollback":
-        weights = {
-            name: weight.detach().clone()
-            for name, weight in run.model.named_parameters()
-            if weight.requires_grad
-        }
         state = copy.deepcopy(run.optimizer.state_dict()["state"])
-        run.snapshot = {"weights": weights, "state": state}
+        run.snapshot = {"weights": weights_now(run.model), "state": state}
 
 
 def roll_back(
     run: Run,  # Whose last steps were bad
 ) -> None:
     "Weights and optimizer as they were at the last snapshot"
-    weights = dict(run.model.named_parameters())
-    with torch.no_grad():
-        for name, before in run.snapshot["weights"].items():
-            weights[name].copy_(before)
+    put_back(run.model, run.snapshot["weights"])
     groups = run.optimizer.state_dict()["param_groups"]
     state = copy.deepcopy(run.snapshot["state"])
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -688,9 +773,10 @@ def one_step(
     tell_of_batch(run, "before_training_optimizer_step", batch, batches, loss, points)
     try:
         watch = None if settings.on_nan == "raise" else True
-        clip(model, loss, settings.max_grad_norm, watch)
+        norm = clip(model, loss, settings.max_grad_norm, watch)
     except BrokenStepError as error:
         return mend(run, batch, batches, error)
+    now.norm = now.norm + norm
     optimizer.step()
     return loss, points
 
@@ -722,6 +808,14 @@ def mean_loss(
         raise FloatingPointError(f"{where}: {error}") from None
 
 
+def mean_norm(
+    now: Progress,  # At the end of an epoch
+) -> float:  # Before clipping; nan if no step was made
+    "Mean norm of the gradients of an epoch"
+    made = now.batch - now.broken
+    return float(now.norm) / made if made else float("nan")
+
+
 def report_step(
     run: Run,  # Where it happens
     batches: int,  # Of an epoch
@@ -733,7 +827,7 @@ def report_step(
     loss = f"loss {mean_loss(now):.8f}"
     run.log.note(f"{where} - {loss} - tokens/sec: {speed:.2f} - lr: {rate:g}")
     if run.weights is not None:
-        run.weights.write((now.epoch - 1) * batches + now.batch, run.model)
+        run.weights.write(now.steps, run.model)
 
 
 def between_steps(
@@ -743,9 +837,8 @@ def between_steps(
     "Write a checkpoint if it is time; raises `Interrupted` if an end was asked for"
     now, (steps, seconds) = run.progress, run.due
     if now.batch < batches:  # at the end of an epoch there is one anyway
-        made = (now.epoch - 1) * batches + now.batch
         late = time.monotonic() - run.written > seconds
-        if run.signals.checkpoint_wanted or late or made % steps == 0:
+        if run.signals.checkpoint_wanted or late or now.steps % steps == 0:
             write_run(run)
     run.signals.check()
 
@@ -756,14 +849,15 @@ def train_epoch(
     "One pass over train, or what is left of it; raises `FloatingPointError`"
     now, model, train = run.progress, run.model, run.splits["train"]
     model.train()
-    order = batches_of(train, run.settings, now.epoch)
+    order = batches_of(train, run.settings, now.epoch, now.growth)
     bar = progress(order, f"epoch {now.epoch}", now.batch)
     every, started, before = max(1, len(order) // 10), time.time(), now.points
     batches = iterate(train, order[now.batch :], model.device)
     for _, batch in zip(bar, batches, strict=True):
         loss, points = one_step(run, batch, len(order))
         run.schedule.step_done()
-        now.batch, now.points = now.batch + 1, now.points + points
+        now.batch, now.steps = now.batch + 1, now.steps + 1
+        now.points = now.points + points
         now.loss = now.loss + loss
         tell_of_batch(run, "after_training_batch", batch, len(order), loss, points)
         if now.batch % every == 0:
@@ -781,8 +875,10 @@ def measure_epoch(
     "Measure the splits that are watched"
     now, results, lines = run.progress, dict[str, Result](), list[str]()
     row: dict[str, Any] = {"EPOCH": now.epoch, "TIMESTAMP": time.strftime("%H:%M:%S")}
-    row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": now.rate, "TRAIN_LOSS": loss}
-    lines.append(f"EPOCH {now.epoch} done: loss {loss:.4f} - lr {now.rate:g}")
+    rate, norm = now.rates["LEARNING_RATE"], mean_norm(now)
+    row |= {"BAD_EPOCHS": 0, "LEARNING_RATE": rate, "TRAIN_LOSS": loss}
+    done = f"EPOCH {now.epoch} done: loss {loss:.4f} - lr {rate:g}"
+    lines.append(f"{done} - gradient norm {norm:.3g}")
     for name, split in run.measured.items():
         with run.signals.at_once():
             result = results[name] = measure(run.model, name, split, run.settings)
@@ -791,7 +887,7 @@ def measure_epoch(
         lines.append(f"{name.upper()}: {scores}")
     for line in lines:  # not before, for whoever interrupts an evaluation begins anew
         run.log.say(line)
-    return row, results
+    return row | now.rates | {"GRADIENT_NORM": norm}, results
 
 # %% ../../nbs/29_trainer.ipynb #judge
 def judge(
@@ -806,23 +902,38 @@ def judge(
     by_loss = settings.anneal_against_dev_loss
     lowered = run.schedule.epoch_done(-against if by_loss else score, against)
     row["BAD_EPOCHS"] = bad if lowered else run.schedule.bad_epochs
+    if run.aids.stopping:
+        run.aids.stopping.epoch_done(score, against, row)
     run.history.add(row)
-    note = f"bad epochs: {row['BAD_EPOCHS']}"
-    if lowered:
-        note += f", learning rate lowered to {learning_rate_of(run.optimizer):g}"
     best = dev is not None and not settings.use_final_model_for_eval
     best = best and is_best_model(score, against, now.best)
     if dev:
         now.dev_scores.append(score)
     if best:
-        now.best, note = (score, against), f"{note}, best model so far"
+        now.best = (score, against)
         save_best(run)
     save_numbered(run)
-    if lowered and settings.anneal_with_restarts and now.best is not None:
-        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
-        note = f"{note}, back to the best model"
-    run.log.say(note)
+    notes = [f"bad epochs: {row['BAD_EPOCHS']}", *(lower(run) if lowered else [])]
+    run.log.say(", ".join([*notes, *(["best model so far"] if best else [])]))
     return best
+
+
+def lower(
+    run: Run,  # Whose learning rate was lowered after this epoch
+) -> list[str]:  # What was done, for the log
+    "Do what is asked for when the rate is lowered: other weights, larger batches"
+    now, settings = run.progress, run.settings
+    done = [f"learning rate lowered to {learning_rate_of(run.optimizer):g}"]
+    if settings.batch_growth_annealing:
+        now.growth *= 2
+        done.append(f"batches of {settings.mini_batch_size * now.growth}")
+    if run.aids.prestart and now.best is not None:
+        run.aids.prestart.go_back()
+        done.append("back to before the best model")
+    elif settings.anneal_with_restarts and now.best is not None:
+        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+        done.append("back to the best model")
+    return done
 
 # %% ../../nbs/29_trainer.ipynb #loop
 INTERRUPTED = "interrupted by the user"
@@ -837,19 +948,28 @@ def why_stop(
     if run.schedule.finished:
         rate = learning_rate_of(run.optimizer)
         return f"the learning rate {rate:g} is too small to go on"
-    return ""
+    return run.aids.stopping.reason if run.aids.stopping else ""
+
+
+def epoch_begins(
+    run: Run,  # At the first batch of an epoch
+) -> None:
+    "Note what is needed at its end, or to go back to its beginning"
+    run.progress.rates = run.rates
+    take_snapshot(run)
+    if run.aids.prestart:
+        run.aids.prestart.epoch_begins()
 
 
 def all_epochs(
     run: Run,  # What is trained; its `stop_reason` is filled in
 ) -> None:
-    "Train until the epochs are done or the rate is too small"
+    "Train until the epochs are done, the rate is too small, or nothing improves"
     now, keeps = run.progress, run.keeps_checkpoints
     run.stop_reason = why_stop(run)
     while not run.stop_reason:
         if now.batch == 0:
-            now.rate = learning_rate_of(run.optimizer)
-            take_snapshot(run)
+            epoch_begins(run)
         run.tell("before_training_epoch")
         loss = train_epoch(run)
         run.tell("after_training_epoch")
@@ -872,6 +992,11 @@ def wind_up(
         run.tell("training_interrupt")
     run.log.say(f"Training ends: {run.stop_reason}")
     run.tell("after_training_loop")
+    if run.aids.average:
+        count = run.aids.average.count
+        run.aids.average.take_place()
+        few = "too few steps for a mean of the weights"
+        run.log.say(f"the last model is the mean of {count}" if count else few)
     run.write_card(len(run.history.rows))
     if run.settings.save_final_model:
         save_model(run, FINAL)
@@ -1005,7 +1130,7 @@ def notes_said(
     return noting
 
 # %% ../../nbs/29_trainer.ipynb #resumed-settings
-SCHEDULERS = (AnnealOnPlateau, OneCycleLR, LinearSchedulerWithWarmup)
+SCHEDULERS = (AnnealOnPlateau, OneCycleLR, LinearSchedulerWithWarmup, constant_rate)
 FREE = {  # arguments that change nothing in the weights
     "base_path", "checkpoint", "checkpoint_every", "create_file_logs", "plugins",
     "create_loss_file", "save_final_model", "save_model_each_k_epochs", "override",
@@ -1023,6 +1148,8 @@ def _as_object(name: str, value: Any) -> Any:
     "What an argument was, from what a checkpoint holds of it"
     if name == "gold_label_dictionary_for_eval" and value is not None:
         return Dictionary.from_dict(value)
+    if name == "early_stopping" and value is not None:
+        return EarlyStopping(**value)
     if name in ("optimizer", "scheduler"):
         known = {kind.__name__: kind for kind in SCHEDULERS}
         found = known.get(value) or getattr(torch.optim, value, None)
@@ -1053,6 +1180,24 @@ def resumed_settings(
     rest = {k: v for k, v in values.items() if k not in own and k in merged}
     known = {k: v for k, v in values.items() if k in own}
     return Settings(**known, optimizer_arguments=rest)
+
+
+def as_settings(
+    given: Mapping[str, Any],  # Arguments of `train`, as a user gave them
+    optimizer: type[Optimizer] | None,  # That of the trainer
+) -> dict[str, Any]:  # For `Settings`
+    "Fill in what stands for something else"
+    plugins, seed = given["plugins"] or (), given["seed"]
+    plugins = [one() if isinstance(one, type) else one for one in plugins]
+    return {
+        **given,
+        "optimizer": given["optimizer"] or optimizer or SGD,
+        "base_path": Path(given["base_path"]),
+        "exclude_labels": tuple(given["exclude_labels"] or ()),
+        "early_stopping": stopping_rule(given["early_stopping"]),
+        "plugins": tuple(plugins),
+        "seed": current_seed() if seed is None else seed,
+    }
 
 # %% ../../nbs/29_trainer.ipynb #restored
 @dataclass(frozen=True)
@@ -1121,6 +1266,7 @@ class ModelTrainer:
         optimizer: type[Optimizer] | None = None,  # Its class, by default SGD
         scheduler: Any = AnnealOnPlateau,  # `OneCycleLR`, `LinearSchedulerWithWarmup`
         warmup_fraction: float = 0.1,  # Share of the steps that a linear rate rises
+        cycle_momentum: bool = False,  # Let momentum follow one cycle's rate
         decoder_learning_rate: float | None = None,  # For all but embeddings
         decay_biases_and_norms: bool = False,  # Let `weight_decay` work on them too
         anneal_factor: float = 0.5,  # What the learning rate is multiplied by
@@ -1128,7 +1274,10 @@ class ModelTrainer:
         initial_extra_patience: int = 0,  # More of them, before the first time
         min_learning_rate: float = 1e-4,  # Where training ends
         anneal_with_restarts: bool = False,  # Go on from the best model then
+        anneal_with_prestarts: bool = False,  # ... from where its epoch began
         anneal_against_dev_loss: bool = False,  # Let dev's loss decide, not its score
+        batch_growth_annealing: bool = False,  # Double the batches then
+        early_stopping: EarlyStopping | int | None = None,  # Epochs of standstill
         train_with_dev: bool = False,  # Train on dev too, and choose no best model
         train_with_test: bool = False,  # Train on test too, and test nothing
         monitor_test: bool = False,  # Evaluate on test after each epoch
@@ -1138,6 +1287,7 @@ class ModelTrainer:
         gold_label_dictionary_for_eval: Dictionary | None = None,
         exclude_labels: Sequence[str] = (),  # Gold labels left out of evaluations
         shuffle: bool = True,  # Another order each epoch, of batches of like length
+        shuffle_first_epoch: bool = True,  # In the first one as well
         embeddings_storage_mode: str = "cpu",  # `none`, `cpu`, `gpu`, `disk`, `auto`
         embeddings_storage_precision: str = "float32",  # Or `float16`
         embeddings_storage_budget: int | None = None,  # Bytes that `auto` may use
@@ -1150,6 +1300,7 @@ class ModelTrainer:
         checkpoint_every: int | str | None = None,  # ... and steps, or `10 min`
         max_grad_norm: float | None = MAX_GRADIENT_NORM,  # Where gradients are clipped
         use_amp: bool = False,  # Multiply in bfloat16 where that does no harm
+        use_swa: bool = False,  # End with the mean of many weights
         on_nan: str = "raise",  # Or `skip`, `rollback`: what to do with a broken loss
         plugins: Sequence[Plugin | type[Plugin]] = (),  # Whom to tell of the run
         on_plugin_error: str = "warn",  # Or `raise`: what to do if one of them fails
@@ -1166,16 +1317,12 @@ class ModelTrainer:
         kept, self._kept = self._kept, None
         said, seed = set(self._said or ()), given["seed"]
         said |= {"optimizer"} if self.optimizer else set()
-        given["optimizer_arguments"] = asked_for(given["optimizer_arguments"])
-        said -= REFUSED.keys()
-        optimizer = given["optimizer"] or self.optimizer or SGD
-        given |= {"optimizer": optimizer, "base_path": Path(given["base_path"])}
-        given["exclude_labels"] = tuple(given["exclude_labels"])
-        given["plugins"] = tuple(
-            one() if isinstance(one, type) else one for one in given["plugins"]
-        )
-        given["seed"] = current_seed() if seed is None else seed
+        asked = asked_for(given["optimizer_arguments"])
+        given["optimizer_arguments"], meant = renamed(asked, said)
+        said = (said - REFUSED.keys() - RENAMED.keys()) | meant.keys()
+        given = as_settings(given | meant, self.optimizer)
         if kept is None:
+            optimizer = given["optimizer"]
             own = [f.name for f in fields(Settings)]
             check_arguments(given["optimizer_arguments"], optimizer, own)
             settings = Settings(**given)
