@@ -23,7 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PACE', 'BAR', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown', 'ProgressLine',
+__all__ = ['logger', 'BAR', 'PACE', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown', 'ProgressLine',
            'progress', 'set_seed', 'current_seed', 'default_device']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
@@ -120,9 +120,22 @@ def how_shown(
     watched = "ipykernel" in sys.modules or (sys.stderr and sys.stderr.isatty())
     return "bar" if watched else "lines"
 
+# %% ../nbs/00_foundation.ipynb #draw-bar
+BAR = "{desc} {n_fmt}/{total_fmt} {bar:10} {unit}"  # tqdm's names for the parts
+
+
+def _drawn(bar: Any, title: str, done: int, total: int | None, text: str) -> Any:
+    "Change a bar of tqdm's, which is made if it is not there"
+    if bar is None:
+        form = BAR if total else "{desc} {n_fmt} {unit}"
+        look = {"leave": False, "dynamic_ncols": True, "bar_format": form}
+        bar = tqdm(total=total, file=sys.stderr, delay=1e-9, **look)
+    bar.desc, bar.n, bar.total, bar.unit = title, done, total, text
+    bar.refresh()
+    return bar
+
 # %% ../nbs/00_foundation.ipynb #progress-line
 PACE = {"bar": 0.2, "lines": 2.0}  # seconds between two changes
-BAR = "{desc} {n_fmt}/{total_fmt} {bar:10} {unit}"  # tqdm's names for the parts
 
 
 class ProgressLine:
@@ -154,20 +167,10 @@ class ProgressLine:
         self._next = time.monotonic() + PACE.get(self.how, 0)
         self._said = self.tenths(done)
         if self.how == "bar":
-            self._draw(done, text)
+            self._bar = _drawn(self._bar, self.title, done, self.total, text)
         elif self.how:
             whole = f"/{self.total}" if self.total else ""
             print(f"{self.title} {done}{whole} {text}".strip(), file=sys.stderr)
-
-    def _draw(self, done: int, text: str) -> None:
-        "Change the bar"
-        if self._bar is None:
-            form = BAR if self.total else "{desc} {n_fmt} {unit}"
-            look = {"leave": False, "dynamic_ncols": True, "bar_format": form}
-            self._bar = tqdm(total=self.total, file=sys.stderr, delay=1e-9, **look)
-        bar = self._bar
-        bar.desc, bar.n, bar.total, bar.unit = self.title, done, self.total, text
-        bar.refresh()
 
     def close(self) -> None:
         "Take the bar away"

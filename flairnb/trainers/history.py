@@ -5,8 +5,10 @@
 # %% ../../nbs/26_history.ipynb #imports
 from __future__ import annotations
 
+import html
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,11 +23,13 @@ from tqdm.auto import tqdm
 from ..batches import Batch
 from ..evaluation import Result
 from ..foundation import atomic_write, logger
+from ..saving import library_versions
 from .checkpoints import pack_state, size_told
 
 # %% auto #0
-__all__ = ['EVENTS', 'result_columns', 'History', 'RunLog', 'cut_back', 'time_stamp', 'progress', 'WeightWriter',
-           'TrainingInterrupt', 'Moment', 'BatchMoment', 'EvaluationMoment', 'Plugin', 'Listeners']
+__all__ = ['Row', 'EVENTS', 'result_columns', 'on_screen', 'screen_cells', 'text_table', 'html_table', 'data_frame', 'History',
+           'TrainingResult', 'RunLog', 'cut_back', 'time_stamp', 'arguments_told', 'introduction', 'progress',
+           'WeightWriter', 'TrainingInterrupt', 'Moment', 'BatchMoment', 'EvaluationMoment', 'Plugin', 'Listeners']
 
 # %% ../../nbs/26_history.ipynb #result-columns
 def result_columns(
@@ -35,6 +39,65 @@ def result_columns(
     "Columns for the scores of one split"
     found = {f"{split}_LOSS": result.loss}
     return found | {f"{split}_{k}": value for k, value in result.columns.items()}
+
+# %% ../../nbs/26_history.ipynb #on-screen
+Row = Mapping[str, Any]  # Value by column
+
+
+def on_screen(
+    value: Any,  # A number or a text of a row
+) -> str:  # As people read it
+    "Four digits of a number, or its size if it is too small for them"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if value == 0 or not abs(value) < 1e-3 else f"{value:.1e}"
+
+
+def screen_cells(
+    rows: Sequence[Row],  # Epochs, or anything else that has columns
+) -> list[list[str]]:  # A header, then a line for each row
+    "Rows for people; a value that is not there is `_`"
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[on_screen(row.get(name, "_")) for name in names] for row in rows]
+    return [names, *lines]
+
+# %% ../../nbs/26_history.ipynb #tables
+def text_table(
+    rows: Sequence[Row],  # Epochs, or anything else that has columns
+) -> str:  # Lines as wide as their widest cell needs
+    "Rows as text, numbers below each other"
+    lines = screen_cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [[cell.rjust(w) for cell, w in zip(x, widths, strict=True)] for x in lines]
+    return "\n".join("  ".join(line) for line in padded)
+
+
+def html_table(
+    rows: Sequence[Row],  # Epochs, or anything else that has columns
+    bold: int | None = None,  # Number of a row that stands out
+) -> str:  # For a notebook
+    "Rows as a table of a page"
+    marks = {-1: "th"} | {number: "td" for number in range(len(rows))}
+    lines = []
+    for number, cells in enumerate(screen_cells(rows), start=-1):
+        mark = marks[number]
+        weight = ' style="font-weight:bold"' if number == bold else ""
+        inside = "".join(f"<{mark}>{html.escape(cell)}</{mark}>" for cell in cells)
+        lines.append(f"<tr{weight}>{inside}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+# %% ../../nbs/26_history.ipynb #data-frame
+def data_frame(
+    rows: Sequence[Row],  # Epochs
+) -> Any:  # A `pandas.DataFrame` whose index is the epoch
+    "Rows as a data frame, numbers in full; raises `ImportError` without pandas"
+    try:
+        import pandas
+    except ImportError as error:
+        message = "a data frame needs pandas: pip install 'flairnb[pandas]'"
+        raise ImportError(f"{message}, or take `rows`, which are the same") from error
+    frame = pandas.DataFrame([dict(row) for row in rows])
+    return frame.set_index("EPOCH") if "EPOCH" in frame else frame
 
 # %% ../../nbs/26_history.ipynb #history
 class History:
@@ -71,13 +134,45 @@ class History:
         "The values of one column, of the epochs that have it"
         return [row[name] for row in self.rows if name in row]
 
+    def __str__(self) -> str:
+        return text_table(self.rows)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows)
+
+    def as_frame(self) -> Any:
+        "The rows as a pandas data frame, see `data_frame`"
+        return data_frame(self.rows)
+
     def as_text(self) -> str:
-        "The rows as tab-separated text, with a header"
+        "The rows as tab-separated text, with a header, and all digits"
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         lines = [names] + [
             [str(row.get(name, "_")) for name in names] for row in self.rows
         ]
         return "".join("\t".join(line) + "\n" for line in lines)
+
+# %% ../../nbs/26_history.ipynb #training-result
+class TrainingResult(dict[str, Any]):
+    "Scores and histories by Flair's names, and the epochs that they come from"
+
+    def __init__(
+        self,
+        found: Mapping[str, Any] = {},  # Is copied
+        rows: Sequence[Row] = (),  # Epochs
+    ) -> None:
+        super().__init__(found)
+        self.rows = [dict(row) for row in rows]
+
+    @property
+    def history(self) -> Any:
+        "The epochs as a pandas data frame; raises `ImportError` without pandas"
+        return data_frame(self.rows)
+
+    def __str__(self) -> str:
+        single = {k: x for k, x in self.items() if isinstance(x, float | int | str)}
+        told = [f"{name}: {on_screen(value)}" for name, value in single.items()]
+        return "\n".join([text_table(self.rows), *told])
 
 # %% ../../nbs/26_history.ipynb #run-log
 class RunLog:
@@ -87,9 +182,11 @@ class RunLog:
         self,
         path: str | Path | None = None,  # Where the log stands, `None` for nowhere
         position: int = 0,  # Go on behind so many bytes of the file that is there
+        verbose: bool | None = None,  # `False` keeps all but warnings off the console
     ) -> None:
         self._file: Any = None
         self.path = Path(path or "training.log")
+        self._loud = verbose is not False
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             cut_back(path, position)
@@ -105,7 +202,8 @@ class RunLog:
 
     def say(self, message: str, warn: bool = False) -> None:
         "Tell the user, and write it down"
-        (logger.warning if warn else logger.info)(message)
+        if warn or self._loud:
+            (logger.warning if warn else logger.info)(message)
         self.note(message)
 
     def note(self, message: str) -> None:
@@ -143,6 +241,41 @@ def time_stamp(
     whole, thousandths = divmod(int(now * 1000), 1000)
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole))
     return f"{stamp},{thousandths:03d}"
+
+# %% ../../nbs/26_history.ipynb #introduction
+def arguments_told(
+    chosen: Row,  # Arguments of a run
+    defaults: Row,  # What they are if nobody says otherwise
+) -> list[str]:  # Lines
+    "Arguments of a run, first those that are not what they are by default"
+    own = {k: x for k, x in chosen.items() if k not in defaults or x != defaults[k]}
+    width = max(map(len, own), default=0)
+    lines = [f"  {name.ljust(width)}  {value}" for name, value in own.items()]
+    rest = [f"{name}={value}" for name, value in chosen.items() if name not in own]
+    wrapped = textwrap.wrap(", ".join(rest), 98, break_on_hyphens=False)
+    lines = ["Arguments:", *lines] if own else []
+    if rest:
+        lines += ["Arguments by default:", *(f"  {line}" for line in wrapped)]
+    return lines
+
+
+def introduction(
+    model: nn.Module,  # What is trained
+    chosen: Row,  # Arguments of the run
+    defaults: Row,  # What they are if nobody says otherwise
+) -> list[str]:  # Lines
+    "How a log begins"
+    weights = list(model.parameters())
+    size = sum(weight.numel() for weight in weights)
+    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+    where = ", ".join(sorted({str(weight.device) for weight in weights}))
+    versions = [f"{name} {version}" for name, version in library_versions().items()]
+    return [
+        *str(model).splitlines(),
+        f"{size:,} weights, of which {trained:,} are trained, on {where}",
+        f"Versions: {', '.join(versions)}",
+        *arguments_told(chosen, defaults),
+    ]
 
 # %% ../../nbs/26_history.ipynb #progress
 def progress(
