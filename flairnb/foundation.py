@@ -23,8 +23,8 @@ import torch
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'BAR', 'PACE', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown', 'ProgressLine',
-           'progress', 'set_seed', 'current_seed', 'default_device']
+__all__ = ['logger', 'BAR', 'PACE', 'Item', 'PAINTERS', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown',
+           'ProgressLine', 'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
 def _sync_folder(folder: Path) -> None:
@@ -240,3 +240,15 @@ def default_device() -> torch.device:
     if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device("cpu")
+
+# %% ../nbs/00_foundation.ipynb #pictured
+PAINTERS: list[Callable[[Any], str | None]] = []  # HTML of what they know, or nothing
+
+
+class Pictured:
+    "What a notebook shows as HTML, where a painter knows how"
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        return next(filter(None, (paint(self) for paint in PAINTERS)), None)
