@@ -655,7 +655,8 @@ class _TransformerParts(nn.Module):
         if self.separated:
             tokenizer.add_tokens([SEPARATOR], special_tokens=True)
             if len(tokenizer) > made.get_input_embeddings().num_embeddings:
-                made.resize_token_embeddings(len(tokenizer))
+                with quiet_library():  # which tells how new rows begin
+                    made.resize_token_embeddings(len(tokenizer))
         layers = self.chosen.pop("layers"), self.chosen.pop("layer_mean")
         return Encoder(tokenizer, made, *layers)
 

@@ -311,6 +311,7 @@ class LanguageModelTrainer:
             raise ValueError(f"{message} {ways[corpus.is_forward_lm]}")
         if model.dictionary != corpus.dictionary:
             raise ValueError("model and corpus have different dictionaries")
+        model.requires_grad_(True)  # one taken out of `FlairEmbeddings` stands still
         self.model, self.corpus, self.optimizer = model, corpus, optimizer
         self._kept: dict[str, Any] | None = None  # a checkpoint to go on from
 
