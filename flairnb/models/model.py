@@ -377,6 +377,7 @@ class Head(Model):
     "A model made of embeddings and of layers that turn their vectors into scores"
 
     embeddings: Embeddings
+    each: Callable[..., Iterable[Any]] = map  # How batches are measured, one by one
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
@@ -451,13 +452,18 @@ class Head(Model):
         layer: str,  # Its gold labels
         order: list[np.ndarray],  # Places of the sentences of each batch
         losses: list[tuple[float, int]],  # Where to put losses and points
-    ) -> Iterator[tuple[np.ndarray, Tensor]]:  # Places and scores of each batch
-        "Scores of all sentences that have words"
-        for places in order:
-            filled = places[dataset.lengths[places] > 0]
-            if len(filled):
-                batch = Batch(dataset.table, dataset.rows[filled], self.device)
-                scores = self(batch)
-                loss, count = self._loss(scores, batch, layer)
-                losses.append((float(loss), count))
-                yield filled, scores
+        wanted: Callable[[Tensor, Batch], np.ndarray],  # Of the scores of a batch
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # Places, and what was wanted
+        "What is wanted of the scores of all sentences that have words"
+
+        def read(places: np.ndarray) -> tuple[np.ndarray, float, int]:
+            batch = Batch(dataset.table, dataset.rows[places], self.device)
+            scores = self(batch)
+            loss, count = self._loss(scores, batch, layer)
+            return wanted(scores, batch), float(loss), count
+
+        filled = [places[dataset.lengths[places] > 0] for places in order]
+        filled = [places for places in filled if len(places)]
+        for places, (found, *loss) in zip(filled, self.each(read, filled), strict=True):
+            losses.append((loss[0], loss[1]))
+            yield places, found

@@ -795,9 +795,12 @@ class SequenceTagger(Head):
         own = SentenceDataset(few)
         predicted = np.zeros(len(own.table.words), dtype=np.int64)
         losses: list[tuple[float, int]] = [(0.0, 0)]
-        for places, emissions in self._walk(dataset, layer, order, losses):
-            batch = Batch(own.table, places, self.device)
-            tags = self._best_tags(emissions, batch.token_counts).cpu().numpy()
+
+        def best(emissions: Tensor, batch: Batch) -> np.ndarray:
+            return self._best_tags(emissions, batch.token_counts).cpu().numpy()
+
+        for places, tags in self._walk(dataset, layer, order, losses, best):
+            batch = Batch(own.table, places)
             predicted[batch.places[batch.is_word]] = tags[batch.is_word]
         total, size = map(sum, zip(*losses, strict=True))
         compare = compare_tokens if self.tagset.scheme is None else compare_spans

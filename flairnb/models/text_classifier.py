@@ -472,8 +472,12 @@ class ClassHead(Head):
         "Probabilities (n, k), summed loss, and number of points"
         likely = np.zeros((len(dataset), len(self.classes.labels)))
         losses = [(0.0, 0)]
-        for places, scores in self._walk(dataset, layer, order, losses):
-            likely[places] = self.classes.probabilities(scores)
+
+        def probabilities(scores: Tensor, batch: Batch) -> np.ndarray:
+            return self.classes.probabilities(scores)
+
+        for places, row in self._walk(dataset, layer, order, losses, probabilities):
+            likely[places] = row
         total, size = map(sum, zip(*losses, strict=True))
         return likely, float(total), int(size)
 

@@ -235,8 +235,12 @@ class TextRegressor(Head):
     ) -> Evaluation:
         gold = text_numbers(dataset.table, layer)[dataset.rows]
         predicted, losses = np.full(len(dataset), np.nan), [(0.0, 0)]
-        for places, scores in self._walk(dataset, layer, order, losses):
-            predicted[places] = scores.double().cpu().numpy()
+
+        def doubles(scores: Tensor, batch: Batch) -> np.ndarray:
+            return scores.double().cpu().numpy()
+
+        for places, found in self._walk(dataset, layer, order, losses, doubles):
+            predicted[places] = found
         scored = np.isfinite(gold) & (dataset.lengths > 0)
         numbers = Numbers(gold[scored], predicted[scored])
         loss, size = map(sum, zip(*losses, strict=True))
