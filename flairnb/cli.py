@@ -72,6 +72,7 @@ from flairnb.streams import (
     stream_for,
     work_of,
 )
+from .trainers.distributed import is_main
 from .trainers.trainer import ModelTrainer
 
 # %% auto #0
@@ -375,6 +376,8 @@ def run_train(arguments: argparse.Namespace) -> int:
         return 0
     found = job.carry_out(arguments.resume)
     where = Path(job.training.arguments["base_path"])
+    if not is_main():
+        return INTERRUPTED if "interrupted" in found["stop_reason"] else 0
     print(f"Score on test: {found['test_score']:.4f}")
     print(f"Results: {where}")
     print(f"End: {found['stop_reason']}")

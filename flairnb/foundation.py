@@ -237,9 +237,13 @@ def default_device() -> torch.device:
         except RuntimeError as error:
             message = f"FLAIRNB_DEVICE={wanted!r} is no device: use cpu, cuda:0 or mps"
             raise RuntimeError(message) from error
-    if torch.accelerator.is_available():
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
-    return torch.device("cpu")
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    found = torch.accelerator.current_accelerator() or torch.device("cpu")
+    here = os.environ.get("LOCAL_RANK")  # torchrun: one device for each process
+    if here is None:
+        return found
+    return torch.device(found.type, int(here) % torch.accelerator.device_count())
 
 # %% ../nbs/00_foundation.ipynb #pictured
 PAINTERS: list[Callable[[Any], str | None]] = []  # HTML of what they know, or nothing

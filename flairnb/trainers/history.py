@@ -285,6 +285,7 @@ def progress(
 ) -> tqdm:  # The other items, with a bar where somebody watches
     "Show how far a loop is"
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    watched = watched and os.environ.get("RANK", "0") == "0"  # of several processes
     return tqdm(
         items[done:],
         desc=title,

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -53,11 +53,25 @@ from flairnb.trainers.checkpoints import (
     training_state,
     write_checkpoint,
 )
+from flairnb.trainers.distributed import (
+    SharedListeners,
+    agree,
+    check_alike,
+    check_share,
+    draw_apart,
+    gradients_of_all,
+    is_main,
+    joined,
+    measured_together,
+    processes,
+    same_weights,
+    share_of,
+    wait,
+)
 from flairnb.trainers.history import (
     BatchMoment,
     EvaluationMoment,
     History,
-    Listeners,
     Moment,
     Plugin,
     RunLog,
@@ -104,12 +118,12 @@ __all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIN
            'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
            'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure', 'part_scores',
            'Progress', 'Interrupted', 'Signals', 'Aids', 'check_stopping', 'rate_columns', 'Run', 'open_files',
-           'sizes_of', 'introduce', 'save_model', 'save_best', 'save_numbered', 'find_best', 'run_state', 'write_run',
-           'check_same', 'begin_anew', 'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back', 'where_it_broke',
-           'mend', 'one_step', 'tell_of_batch', 'mean_loss', 'mean_norm', 'report_step', 'between_steps', 'train_epoch',
-           'measure_epoch', 'judge', 'lower', 'why_stop', 'epoch_begins', 'all_epochs', 'wind_up', 'until_the_end',
-           'results_of', 'begin', 'carry_out', 'notes_said', 'resumed_settings', 'as_settings', 'Restored',
-           'moved_files', 'capped', 'ModelTrainer']
+           'sizes_of', 'introduce', 'save_model', 'save_best', 'load_best', 'save_numbered', 'find_best', 'run_state',
+           'write_run', 'check_same', 'begin_anew', 'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back',
+           'where_it_broke', 'mend', 'one_step', 'tell_of_batch', 'mean_loss', 'mean_norm', 'report_step',
+           'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'lower', 'why_stop', 'epoch_begins', 'all_epochs',
+           'wind_up', 'until_the_end', 'results_of', 'facts_of', 'begin', 'carry_out', 'notes_said', 'resumed_settings',
+           'as_settings', 'Restored', 'moved_files', 'capped', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -196,16 +210,17 @@ def evaluated(
     out_path: Path | None = None,  # Where gold and predictions go, if wanted
 ) -> Result:  # Scores
     "Evaluate sentences as the settings ask for"
-    return model.evaluate(
-        split,
-        model.label_type,
-        out_path,
-        settings.embeddings_storage_mode,
-        settings.eval_batch_size or settings.mini_batch_size,
-        settings.main_evaluation_metric,
-        settings.exclude_labels,
-        settings.gold_label_dictionary_for_eval,
-    )
+    with measured_together(model):
+        return model.evaluate(
+            split,
+            model.label_type,
+            out_path if is_main() else None,
+            settings.embeddings_storage_mode,
+            settings.eval_batch_size or settings.mini_batch_size,
+            settings.main_evaluation_metric,
+            settings.exclude_labels,
+            settings.gold_label_dictionary_for_eval,
+        )
 
 
 def measure(
@@ -235,8 +250,9 @@ def part_scores(
     names = list(dict.fromkeys(column for row in found.values() for column in row))
     lines = [["PART", *names]]
     lines += [[part, *map(str, row.values())] for part, row in found.items()]
-    with atomic_write(settings.base_path / "test_parts.tsv", "w") as file:
-        file.writelines("\t".join(line) + "\n" for line in lines)
+    if is_main():
+        with atomic_write(settings.base_path / "test_parts.tsv", "w") as file:
+            file.writelines("\t".join(line) + "\n" for line in lines)
     return found
 
 # %% ../../nbs/29_trainer.ipynb #progress
@@ -277,6 +293,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.asked = 0  # Number of the signal that asked for an end
+        self.heard = 0  # ... if it came to this process
         self.checkpoint_wanted = False
         self._idle = False  # Whether a request may be heard at once
         self._before: dict[int, Any] = {}
@@ -298,7 +315,8 @@ class Signals:
         if number == getattr(signal, "SIGUSR1", None):
             self.checkpoint_wanted = True
             return
-        again, self.asked = self.asked == number == signal.SIGINT, number
+        again, self.heard = self.heard == number == signal.SIGINT, number
+        self.asked = number
         if again:
             raise KeyboardInterrupt
         if self._idle:
@@ -312,6 +330,9 @@ class Signals:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         "In here nothing is changed, so a request raises `Interrupted` at once"
+        if processes() > 1:  # what one was asked for, all do together, see `agree`
+            yield
+            return
         self.check()
         self._idle = True
         try:
@@ -398,7 +419,7 @@ class Run:
         self.log, self.history = RunLog(), History()
         self.weights: WeightWriter | None = None
         self.signals, self.stop_reason = Signals(), ""
-        self.listeners = Listeners(
+        self.listeners = SharedListeners(
             settings.plugins, self.warn, settings.on_plugin_error
         )
         self.snapshot: dict[str, Any] = {}  # See `on_nan='rollback'`
@@ -522,8 +543,9 @@ def save_model(
     "Write the model; if the disk is full, the error says how much room is needed"
     path = run.folder / name
     size = sum(tensor.nbytes for tensor in run.model.parameters()) + HEADER
-    with size_told(path, size):
-        run.model.save(path)
+    if is_main():
+        with size_told(path, size):
+            run.model.save(path)
 
 
 def save_best(
@@ -531,7 +553,7 @@ def save_best(
 ) -> None:
     "Write `best-model.pt`, and keep the one that the last checkpoint names"
     best, kept = run.folder / BEST, run.folder / KEPT
-    if run.progress.best_sum and best.exists() and not kept.exists():
+    if is_main() and run.progress.best_sum and best.exists() and not kept.exists():
         try:
             os.link(best, kept)
         except OSError:  # a file system without links
@@ -541,6 +563,15 @@ def save_best(
     run.progress.best_sum = ""
     if run.aids.prestart:
         run.aids.prestart.best_found()
+
+
+def load_best(
+    run: Run,  # Which has a best model
+) -> None:
+    "Go back to the weights of the best model, which the main process reads"
+    if is_main():
+        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+    same_weights(run.model)
 
 
 def save_numbered(
@@ -599,9 +630,10 @@ def write_run(
     "Write `checkpoint.pt`"
     path, model = run.folder / CHECKPOINT_FILE, run.model
     size = sum(tensor.nbytes for tensor in model.parameters()) + HEADER
-    with size_told(path, size):
-        write_checkpoint(path, run_state(run), KIND)
-    (run.folder / KEPT).unlink(missing_ok=True)
+    if is_main():
+        with size_told(path, size):
+            write_checkpoint(path, run_state(run), KIND)
+        (run.folder / KEPT).unlink(missing_ok=True)
     run.written, run.signals.checkpoint_wanted = time.monotonic(), False
     take_snapshot(run)
 
@@ -690,7 +722,8 @@ def take_over(
     run.aids.load_state_dict({k: x for k, x in states.items() if k not in override})
     if "best_model" in override:
         run.progress.best, run.progress.best_sum = None, ""
-    find_best(run.folder, run.progress.best_sum)
+    if is_main():
+        find_best(run.folder, run.progress.best_sum)
     run.history.restore(kept["history"])
     for kind in run.listeners.load_state_dict(kept["plugins"]):
         logger.warning(f"the checkpoint knows a plugin {kind}, which was not given")
@@ -765,8 +798,9 @@ def one_step(
     tell_of_batch(run, "before_training_batch", batch, batches)
     size, amp = now.chunk_size, settings.use_amp
     optimizer = run.optimizer
-    found = gradients_that_fit(model, optimizer, batch, size, amp)
-    loss, points, now.chunk_size = found
+    draw_apart(settings.seed, now.epoch, now.batch)
+    found = gradients_that_fit(model, optimizer, share_of(batch), size, amp)
+    loss, points, now.chunk_size = gradients_of_all(model, *found)
     if now.chunk_size != size:
         fits = f"{now.chunk_size} sentences at a time from now on"
         run.warn(f"a batch of {len(batch)} sentences does not fit into memory: {fits}")
@@ -836,10 +870,12 @@ def between_steps(
 ) -> None:
     "Write a checkpoint if it is time; raises `Interrupted` if an end was asked for"
     now, (steps, seconds) = run.progress, run.due
-    if now.batch < batches:  # at the end of an epoch there is one anyway
-        late = time.monotonic() - run.written > seconds
-        if run.signals.checkpoint_wanted or late or now.steps % steps == 0:
-            write_run(run)
+    late = time.monotonic() - run.written > seconds
+    run.signals.checkpoint_wanted |= late
+    agree(run.signals, run.listeners)
+    wanted = run.signals.checkpoint_wanted or now.steps % steps == 0
+    if wanted and now.batch < batches:  # at the end of an epoch there is one anyway
+        write_run(run)
     run.signals.check()
 
 
@@ -931,7 +967,7 @@ def lower(
         run.aids.prestart.go_back()
         done.append("back to before the best model")
     elif settings.anneal_with_restarts and now.best is not None:
-        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+        load_best(run)
         done.append("back to the best model")
     return done
 
@@ -978,6 +1014,7 @@ def all_epochs(
         heard = EvaluationMoment(run, now.epoch, row, results, best)
         run.listeners.tell("after_evaluation", heard)
         now.next_epoch()
+        agree(run.signals, run.listeners)
         if keeps or run.signals.checkpoint_wanted:
             write_run(run)
         run.signals.check()
@@ -1025,6 +1062,8 @@ def until_the_end(
             run.stop_reason = INTERRUPTED if stopped == signal.SIGINT else name
             write_run(run)
         except KeyboardInterrupt:
+            if processes() > 1:  # the others know nothing of it
+                raise
             run.stop_reason = INTERRUPTED
         except TrainingInterrupt as stop:
             run.stop_reason = str(stop) or "ended by a plugin"
@@ -1039,7 +1078,7 @@ def results_of(
     test, score, now = run.splits.get("test"), 0.0, run.progress
     parts: dict[str, dict[str, float]] = {}
     if now.best is not None:
-        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+        load_best(run)
         run.log.say("The best model is tested")
     if test is not None:
         result = measure(run.model, "test", test, run.settings)
@@ -1059,14 +1098,31 @@ def results_of(
     }
 
 
+def facts_of(
+    run: Run,  # Of this process
+    kept: Mapping[str, Any] | None,  # The checkpoint that it goes on from
+) -> dict[str, Any]:  # For `check_alike`
+    "What has to be the same in all processes of a run"
+    facts = run.settings.as_plain() | {"the corpus's fingerprint": run.data_sum}
+    shapes = [tuple(weight.shape) for weight in run.model.state_dict().values()]
+    facts["the list of weights"] = shapes
+    if kept is not None:
+        where = (kept["progress"]["epoch"], kept["progress"]["batch"])
+        facts["the epoch and batch of the checkpoint"] = where
+    return {k: v for k, v in facts.items() if k not in ("base_path", "plugins")}
+
+
 def begin(
     run: Run,  # What was made ready
     kept: Mapping[str, Any] | None,  # The checkpoint that it goes on from
     override: Collection[str],  # What stays as it is in the run
 ) -> None:
     "Open the files of a run, and say what it is about, or go on with it"
-    check_room(run.folder, sizes_of(run))
-    open_files(run, kept)
+    if processes() > 1:
+        check_alike(facts_of(run, kept))
+    if is_main():
+        check_room(run.folder, sizes_of(run))
+        open_files(run, kept)
     if kept is not None:
         take_over(run, kept, override)
         return
@@ -1081,12 +1137,15 @@ def carry_out(
     override: Collection[str] = (),  # What stays as it is in the run
 ) -> dict[str, Any]:  # What `train` returns
     "Train, save the last model, and tell the scores; after `SIGTERM`, exit with 143"
+    check_share(run.settings.mini_batch_size)
     run.folder.mkdir(parents=True, exist_ok=True)
-    with locked(run.folder):
+    with joined(run.model.device), locked(run.folder) if is_main() else nullcontext():
         try:
             begin(run, kept, override)
+            same_weights(run.model)
             stopped = until_the_end(run, kept)
             if stopped not in (0, signal.SIGINT):
+                wait()
                 raise SystemExit(128 + stopped)
             run.results = results_of(run)
             run.tell("after_training")
@@ -1344,7 +1403,8 @@ class ModelTrainer:
             if "base_path" not in override:
                 both = f"{kept.folder} in the checkpoint, {folder} now"
                 raise ValueError(f"base_path is {both}: say override=['base_path']")
-            moved_files(kept.folder, folder)
+            if is_main():
+                moved_files(kept.folder, folder)
         return carry_out(run, kept.state, override)
 
     @notes_said
