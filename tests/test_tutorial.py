@@ -1,4 +1,4 @@
-"The taggers of Flair's tutorial, word for word but for the imports"
+"The scripts of Flair's tutorial, word for word but for the imports"
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,19 @@ import pytest
 import tiny_transformers
 import torch
 from gensim.models import KeyedVectors
-from test_corpora import write_conll_03
 
 from flairnb.data.labels import Dictionary
-from flairnb.datasets import SAMPLE_ENGLISH, ColumnCorpus
+from flairnb.datasets import SAMPLE_ENGLISH
 from flairnb.foundation import sha256_of
 from flairnb.models import LanguageModel
 from flairnb.saving import read_model_file
 
-SHARED = Path(__file__).parents[2] / "shared"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 SCRIPTS, CORPORA = SHARED / "tutorial_7", SHARED / "corpora"
 GLOVE = CORPORA / "glove" / "glove.6B.100d.top2717.txt"
 FOLDER = Path("resources/taggers/example-upos")
+PAGE = ROOT / "nbs" / "tutorials" / "08_training.ipynb"  # the same calls, in our words
 
 needs_corpora = pytest.mark.skipif(
     not (CORPORA / "ud_english").is_dir() or not GLOVE.is_file(),
@@ -35,42 +37,64 @@ needs_corpora = pytest.mark.skipif(
 needs_scripts = pytest.mark.skipif(
     not SCRIPTS.is_dir(), reason="no shared/tutorial_7 beside the checkout"
 )
-
-OUR_TRAINING = """
-from flairnb.datasets import UD_ENGLISH
-from flairnb.embeddings import StackedEmbeddings, WordEmbeddings
-from flairnb.models import SequenceTagger
-from flairnb.trainers import ModelTrainer
-
-corpus = UD_ENGLISH().downsample(0.1)
-print(corpus)
-label_dict = corpus.make_label_dictionary(label_type="upos")
-print(label_dict)
-embeddings = StackedEmbeddings(embeddings=[WordEmbeddings("glove")])
-tagger = SequenceTagger(
-    hidden_size=256,
-    embeddings=embeddings,
-    tag_dictionary=label_dict,
-    tag_type="upos",
-    use_crf=True,
+# the published scripts, or where they are not, our page: the name of the test says which
+PUBLISHED = SCRIPTS.is_dir()
+of_whom = pytest.mark.parametrize(
+    "published", [PUBLISHED], ids=["tutorial_7" if PUBLISHED else PAGE.stem]
 )
-trainer = ModelTrainer(tagger, corpus)
-trainer.train(
-    "resources/taggers/example-upos",
-    learning_rate=0.1,
-    mini_batch_size=32,
-    max_epochs=10,
-)
-"""
-OUR_PREDICTION = """
-from flairnb.data import Sentence
-from flairnb.models import SequenceTagger
 
-model = SequenceTagger.load("resources/taggers/example-upos/final-model.pt")
-sentence = Sentence("I love Berlin")
-model.predict(sentence)
-print(sentence.to_tagged_string())
-"""
+# the page's own slips: what it does not import where it runs it, and a folder
+IN_OTHER_BLOCKS = "from flairnb.data import Sentence\nfrom flairnb.models import {}\n"
+SLIPS = {
+    "1_pos_predict": ("SequenceTagger", "example-pos/", "example-upos/"),
+    "4_text_classification_predict": ("TextClassifier", "", ""),
+}
+CELLS = {
+    "1_pos_train": "script-1-train",
+    "1_pos_predict": "script-1-predict",
+    "2_ner_stacked": "script-2",
+    "3_ner_transformer": "script-3",
+    "4_text_classification_train": "script-4-train",
+    "4_text_classification_predict": "script-4-predict",
+    "5_multi_corpus": "script-5",
+    "6_plots": "script-6",
+    "7_resume": "script-7",
+}
+
+
+@cache
+def cells_of_page():
+    "Sources of the cells of our page, by name"
+    cells = json.loads(PAGE.read_text(encoding="utf-8"))["cells"]
+    return {cell["id"]: "".join(cell["source"]) for cell in cells}
+
+
+def read_script(name, published=PUBLISHED):
+    "A script whose imports are changed and whose slips are mended, else our cell"
+    if not published:
+        return cells_of_page()[CELLS[name]]
+    text = (
+        (SCRIPTS / f"{name}.py")
+        .read_text("utf-8")
+        .replace("from flair", "from flairnb")
+    )
+    if name in SLIPS:
+        missing, wrong, right = SLIPS[name]
+        text = once(wrong, right, text) if wrong else text
+        text = IN_OTHER_BLOCKS.format(missing) + text
+    return text
+
+
+def with_plots(published=PUBLISHED):
+    "The script of several corpora with weights and pictures, of which the page has a sketch"
+    training, sketch = (
+        read_script(x, published) for x in ("5_multi_corpus", "6_plots")
+    )
+    if not published:
+        return training + "\n" + sketch
+    wanted, lines = sketch.split("# 가시화하기\n")
+    (argument,) = re.findall(r"(?m)^write_weights = True,$", wanted)
+    return once(r"max_epochs=150,", f"max_epochs=150, {argument}", training) + lines
 
 
 def make_mirror(mirror, vectors, note):
@@ -126,16 +150,33 @@ def write_treebank(corpus, folder, code):
 
 @pytest.fixture
 def news_work(tmp_path):
-    "The same with 60 sentences of Wikigold as the news of CoNLL, and tiny transformers"
-    mirror = tmp_path / "mirror"
-    write_conll_03(mirror / "corpora" / "conll_03", sentences=20)
-    corpus = ColumnCorpus(mirror / "corpora" / "conll_03", {0: "text", 3: "ner"})
+    "The same with 60 sentences of what ships as the news of CoNLL, and tiny transformers"
+    mirror, corpus = tmp_path / "mirror", SAMPLE_ENGLISH()
+    write_conll_03(corpus, mirror / "corpora" / "conll_03", sentences=20)
     make_language_models(mirror)
     name = "xlm-roberta-large"
     tiny_transformers.make(mirror / "transformers" / name, "xlm-roberta", limit=64)
     make_mirror(mirror, random_vectors(corpus.train), "made by the test")
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
+
+
+def write_conll_03(corpus, folder, sentences):
+    "The first sentences with names of each split, in the files of CoNLL 2003"
+    folder.mkdir(parents=True)
+    files = {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
+    for name, split in corpus.splits().items():
+        lines = ["-DOCSTART- -X- O O", ""]
+        named = [sentence for sentence in split if sentence.get_spans("ner")]
+        for sentence in named[:sentences]:
+            tags = {
+                token.idx: f"I-{span.tag}"
+                for span in sentence.get_spans("ner")
+                for token in span
+            }
+            lines += [f"{t.text} X I-X {tags.get(t.idx, 'O')}" for t in sentence]
+            lines.append("")
+        (folder / files[name]).write_text("\n".join(lines), encoding="utf-8")
 
 
 def random_vectors(sentences):
@@ -157,14 +198,20 @@ def make_language_models(mirror, name="news-{}-0.4.1.pt"):
         model.save(target)
 
 
-def run(code, work, mirror=True):
-    variables = os.environ | {
-        "FLAIRNB_CACHE_ROOT": str(work.parent / "cache"),
-        "FLAIRNB_MIRRORS": str(work.parent / "mirror") if mirror else "",
-        "FLAIRNB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
+def run(code, work, epochs=None, mirror=True):
+    "Run a program in a folder of its own; each `train` makes so many epochs at most"
+    cap = {"FLAIRNB_MAX_EPOCHS": str(epochs)} if epochs else {}
+    variables = (
+        os.environ
+        | cap
+        | {
+            "FLAIRNB_CACHE_ROOT": str(work.parent / "cache"),
+            "FLAIRNB_MIRRORS": str(work.parent / "mirror") if mirror else "",
+            "FLAIRNB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONIOENCODING": "utf-8",
+        }
+    )
     script = work.parent / "script.py"
     script.write_text(code, encoding="utf-8")
     command = [sys.executable, str(script)]
@@ -180,24 +227,8 @@ def once(pattern, new, text):
     return changed
 
 
-def read_script(name):
-    return (SCRIPTS / name).read_text("utf-8").replace("from flair", "from flairnb")
-
-
-def from_tutorial(epochs):
-    training = read_script("1_pos_train.py")
-    prediction = read_script("1_pos_predict.py")
-    training = once("max_epochs=10", f"max_epochs={epochs}", training)
-    # the page's own slips: another folder, and imports that stand in the first block
-    prediction = once("example-pos/", "example-upos/", prediction)
-    imports = (
-        "from flairnb.data import Sentence\nfrom flairnb.models import SequenceTagger\n"
-    )
-    return training, imports + prediction
-
-
 def check(training, prediction, work, epochs, sizes=(1254, 200, 208), tags=17):
-    done = run(training, work)
+    done = run(training, work, epochs)
     assert done.returncode == 0, done.stderr
     corpus, labels = done.stdout.splitlines()
     shown = "Corpus: {} train + {} dev + {} test sentences"
@@ -228,20 +259,22 @@ def check(training, prediction, work, epochs, sizes=(1254, 200, 208), tags=17):
 
 
 @needs_corpora
-@needs_scripts
-def test_the_script_of_the_tutorial(work):
-    check(*from_tutorial(epochs=2), work, epochs=2)
+@of_whom
+def test_the_script_of_the_tutorial(work, published):
+    scripts = [read_script(x, published) for x in ("1_pos_train", "1_pos_predict")]
+    check(*scripts, work, epochs=2)
 
 
 def test_the_same_calls_in_our_words_with_what_ships(small_work):
-    training = once("max_epochs=10", "max_epochs=2", OUR_TRAINING)
+    ours = [read_script(x, False) for x in ("1_pos_train", "1_pos_predict")]
     splits = SAMPLE_ENGLISH().splits().values()
     sizes = tuple(round(len(split) * 0.1) for split in splits)
-    check(training, OUR_PREDICTION, small_work, 2, sizes, tags=16)
+    check(*ours, small_work, 2, sizes, tags=16)
 
 
 @needs_scripts
-def test_our_words_make_the_same_calls():
+@pytest.mark.parametrize("name", CELLS)
+def test_our_words_make_the_same_calls(name):
     "So that what runs without the shared folder is the tutorial, too"
 
     def calls(code):
@@ -250,29 +283,55 @@ def test_our_words_make_the_same_calls():
             (ast.unparse(n.func), sorted(k.arg for k in n.keywords)) for n in nodes
         )
 
-    for theirs, ours in zip(
-        from_tutorial(epochs=10), (OUR_TRAINING, OUR_PREDICTION), strict=True
-    ):
-        assert calls(theirs) == calls(ours)
+    if name == "6_plots":
+        theirs, ours = (calls(with_plots(x)) for x in (True, False))
+        ours.remove(next(x for x in ours if x[0] == "trainer.train"))  # it trains twice
+    else:
+        theirs, ours = (calls(read_script(name, x)) for x in (True, False))
+    assert theirs == ours
+
+
+@needs_scripts
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "6_plots"])
+def test_our_words_give_the_same_values(name):
+    "Numbers, names and switches; what is commented out or printed may differ"
+
+    def values(code):
+        nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.keyword)]
+        return sorted((n.arg, ast.unparse(n.value)) for n in nodes)
+
+    assert values(read_script(name, True)) == values(read_script(name, False))
 
 
 @pytest.mark.skipif(
     "FLAIRNB_SLOW_TESTS" not in os.environ, reason="slow: set FLAIRNB_SLOW_TESTS=1"
 )
 @needs_corpora
-@needs_scripts
-def test_ten_epochs_know_that_love_is_a_verb(work):
-    tags = check(*from_tutorial(epochs=10), work, epochs=10)
-    assert tags == ("PRON", "VERB", "PROPN")
+@of_whom
+def test_ten_epochs_know_that_love_is_a_verb(work, published):
+    scripts = [read_script(x, published) for x in ("1_pos_train", "1_pos_predict")]
+    assert check(*scripts, work, epochs=10) == ("PRON", "VERB", "PROPN")
 
 
-@needs_scripts
-def test_without_files_the_script_says_what_is_missing(tmp_path):
+@of_whom
+def test_without_files_the_script_says_what_is_missing(tmp_path, published):
     (tmp_path / "work").mkdir()
-    done = run(from_tutorial(epochs=1)[0], tmp_path / "work", mirror=False)
+    code = read_script("1_pos_train", published)
+    done = run(code, tmp_path / "work", epochs=1, mirror=False)
     assert done.returncode == 1
     assert "en_ewt-ud-train.conllu" in done.stderr and "FLAIRNB_OFFLINE" in done.stderr
     assert not list((tmp_path / "work").iterdir())
+
+
+@of_whom
+def test_a_capped_run_says_that_it_is_capped(tweet_work, published):
+    done = run(
+        read_script("7_resume", published).split("checkpoint = ")[0], tweet_work, 1
+    )
+    assert done.returncode == 0, done.stderr
+    said = "FLAIRNB_MAX_EPOCHS=1: training ends after epoch 1, not 10"
+    log = (tweet_work / "resources/taggers/example-ner/loss.tsv").read_text()
+    assert said in done.stderr and len(log.splitlines()) == 2
 
 
 # --- the commented lines of the first script, and the scripts for named entities ---
@@ -296,8 +355,8 @@ print(sentence.to_tagged_string())
 
 
 def run_and_load(training, work, folder, corpus, label, batch):
-    "Run a script; then a fresh process must get the same out of its model files"
-    done = run(training, work)
+    "Two epochs of a script; then a fresh process must get the same out of its files"
+    done = run(training, work, epochs=2)
     assert done.returncode == 0, done.stderr
     folder = Path("resources/taggers") / folder
     names = {path.name for path in (work / folder).iterdir()}
@@ -319,9 +378,9 @@ def run_and_load(training, work, folder, corpus, label, batch):
     return done, [dict(zip(header, row, strict=True)) for row in rows]
 
 
-@needs_scripts
-def test_the_commented_lines_of_the_first_script(small_work):
-    training = once("max_epochs=10", "max_epochs=2", read_script("1_pos_train.py"))
+@of_whom
+def test_the_commented_lines_of_the_first_script(small_work, published):
+    training = read_script("1_pos_train", published)
     lines = ("CharacterEmbeddings", "FlairEmbeddings", "FlairEmbeddings")
     training, count = re.subn(r"# (\w+Embeddings\()", r"\1", training)
     assert count == len(lines)
@@ -339,10 +398,9 @@ def test_the_commented_lines_of_the_first_script(small_work):
     assert len(rows) == 2
 
 
-@needs_corpora
-@needs_scripts
-def test_the_script_of_stacked_embeddings(news_work):
-    training = once("max_epochs=150", "max_epochs=2", read_script("2_ner_stacked.py"))
+@of_whom
+def test_the_script_of_stacked_embeddings(news_work, published):
+    training = read_script("2_ner_stacked", published)
     where = ("sota-ner-flair", "CONLL_03()", "ner", 32)
     done, rows = run_and_load(training, news_work, *where)
     shown, labels = done.stdout.splitlines()
@@ -354,11 +412,9 @@ def test_the_script_of_stacked_embeddings(news_work):
     assert "mini_batch_size: 32" in log and "optimizer: SGD" in log
 
 
-@needs_corpora
-@needs_scripts
-def test_the_script_of_transformers(news_work):
-    script = read_script("3_ner_transformer.py")
-    training = once("max_epochs=20", "max_epochs=2", script)
+@of_whom
+def test_the_script_of_transformers(news_work, published):
+    training = read_script("3_ner_transformer", published)
     where = ("sota-ner-flert", "CONLL_03()", "ner", 4)
     done, rows = run_and_load(training, news_work, *where)
     shown, labels = done.stdout.splitlines()
@@ -405,11 +461,9 @@ def question_work(tmp_path):
     return tmp_path / "work"
 
 
-@needs_scripts
-def test_the_scripts_of_text_classification(question_work):
-    training = read_script("4_text_classification_train.py")
-    training = once("max_epochs=10", "max_epochs=2", training)
-    done = run(training, question_work)
+@of_whom
+def test_the_scripts_of_text_classification(question_work, published):
+    done = run(read_script("4_text_classification_train", published), question_work, 2)
     assert done.returncode == 0, done.stderr
     folder = (
         question_work / "resources/taggers/question-classification-with-transformer"
@@ -420,11 +474,7 @@ def test_the_scripts_of_text_classification(question_work):
     assert len((folder / "loss.tsv").read_text().splitlines()) == 3
     assert "scheduler: OneCycleLR" in (folder / "training.log").read_text()
     assert "Who built the station ?" in (folder / "test.tsv").read_text()
-    # the page's own slip: its imports stand in other blocks
-    imports = (
-        "from flairnb.data import Sentence\nfrom flairnb.models import TextClassifier\n"
-    )
-    said = run(imports + read_script("4_text_classification_predict.py"), question_work)
+    said = run(read_script("4_text_classification_predict", published), question_work)
     assert said.returncode == 0, said.stderr
     (line,) = said.stdout.splitlines()
     shown = (
@@ -446,10 +496,9 @@ def two_treebanks_work(tmp_path):
     return tmp_path / "work"
 
 
-@needs_scripts
-def test_the_script_of_several_corpora(two_treebanks_work):
-    training = once("max_epochs=150", "max_epochs=2", read_script("5_multi_corpus.py"))
-    done = run(training, two_treebanks_work)
+@of_whom
+def test_the_script_of_several_corpora(two_treebanks_work, published):
+    done = run(read_script("5_multi_corpus", published), two_treebanks_work, epochs=2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Dictionary with 17 tags: NOUN")
     folder = two_treebanks_work / "resources/taggers/example-universal-pos"
@@ -475,23 +524,16 @@ print(sentence.to_tagged_string())
 # --- curves, and a run that is stopped and taken up again ---
 
 
-@needs_scripts
-def test_the_script_of_the_curves(small_work):
-    "The page shows a sketch: here, the first script is what it leaves out"
-    sketch = read_script("6_plots.py")
-    wanted, lines = sketch.split("# 가시화하기\n")
-    (argument,) = re.findall(r"(?m)^write_weights = True,$", wanted)
-    training = once("max_epochs=10", "max_epochs=2", read_script("1_pos_train.py"))
-    training = once(r"mini_batch_size=32,", rf"mini_batch_size=8, {argument}", training)
-    # the page's own slip: its files have bare names
-    there = f"import os\nos.chdir({FOLDER.as_posix()!r})\n"
-    done = run(training + there + lines, small_work)
+@of_whom
+def test_the_script_of_the_curves(two_treebanks_work, published):
+    "Bare names of files, as the page has them: the newest run below is meant"
+    done = run(with_plots(published), two_treebanks_work, epochs=2)
     assert done.returncode == 0, done.stderr
-    names = {path.name for path in (small_work / FOLDER).iterdir()}
-    assert {"training.png", "weights.png", "loss.tsv", "weights.txt"} <= names
+    folder = two_treebanks_work / "resources/taggers/example-universal-pos"
+    assert {"loss.tsv", "weights.txt"} <= {path.name for path in folder.iterdir()}
     for name in ("training.png", "weights.png"):
-        assert (small_work / FOLDER / name).read_bytes()[1:4] == b"PNG"
-    rows = (small_work / FOLDER / "weights.txt").read_text().splitlines()
+        assert (folder / name).read_bytes()[1:4] == b"PNG"
+    rows = (folder / "weights.txt").read_text().splitlines()
     assert all(len(row.split("\t")) == 4 for row in rows)
 
 
@@ -518,27 +560,23 @@ def tweet_work(tmp_path):
     return tmp_path / "work"
 
 
-@needs_scripts
-def test_the_script_of_checkpoints(tweet_work):
+@of_whom
+def test_the_script_of_checkpoints(tweet_work, published):
     seed = "import flairnb\nflairnb.set_seed(1)\n"  # so that two runs can be compared
-    script = seed + read_script("7_resume.py")
-    script = once("max_epochs=10,", "max_epochs=2,", script)
-    script = once("max_epochs=150,", "max_epochs=5,", script)
-    first, second = script.split("# 8. ")
-    done = run(script, tweet_work)
+    script = seed + read_script("7_resume", published)
+    done = run(script, tweet_work, epochs=2)
     assert done.returncode == 0, done.stderr
     folder = tweet_work / "resources/taggers/example-ner"
     names = {path.name for path in folder.iterdir()}
     models = {"best-model.pt", "final-model.pt", "checkpoint.pt"}
     assert names == models | {"dev.tsv", "loss.tsv", "test.tsv", "training.log"}
     losses = (folder / "loss.tsv").read_text().splitlines()
-    assert [row.split("\t")[0] for row in losses] == ["EPOCH", *"12345"]
-    assert second.startswith("언제든지")
+    assert [row.split("\t")[0] for row in losses] == ["EPOCH", *"1234"]
     # the same without a stop
+    first, _ = script.split("checkpoint = ")
     (tweet_work / "whole").mkdir()
-    whole = once("max_epochs=2,", "max_epochs=5,", first)
-    folders = once("resources/taggers/example-ner", "whole/example-ner", whole)
-    done = run(folders, tweet_work)
+    folders = once("resources/taggers/example-ner", "whole/example-ner", first)
+    done = run(folders, tweet_work, epochs=4)
     assert done.returncode == 0, done.stderr
     ends = [
         read_model_file(path / "final-model.pt").tensors
