@@ -43,6 +43,7 @@ def _sync_folder(folder: Path) -> None:
 def atomic_write(
     path: str | Path,  # Where the file shall stand; its folder is made if missing
     mode: str = "wb",  # `wb` for bytes, `w` for text (always UTF-8, `\n` line ends)
+    durable: bool = True,  # Wait for the disk; else only a power cut may harm the file
 ) -> Iterator[IO[Any]]:  # An open file; what is written appears at `path` on success
     "Write a file that appears when the block ends without an error, or not at all"
     path = Path(path)
@@ -56,11 +57,13 @@ def atomic_write(
         with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 # %% ../nbs/00_foundation.ipynb #half-written
 _HALF = re.compile(r"\..+\.tmp-\d+-\d+")
