@@ -292,8 +292,10 @@ def word_spans(
             spans.append((place, end))
         else:
             for first, last, dotted in found:
-                word = place + first, place + last
-                spans.extend(split_word(text, *word) if dotted else [word])
+                if dotted:
+                    spans.extend(split_word(text, place + first, place + last))
+                else:
+                    spans.append((place + first, place + last))
         place = end + 1
     return spans
 

@@ -16,6 +16,8 @@ from flairnb.datasets.columns import (
     ColumnFormat,
     UniversalDependenciesCorpus,
     column_kind,
+    column_splitter,
+    even_columns,
     line_kinds,
     read_columns,
     read_conllu,
@@ -401,6 +403,26 @@ def values(table, layer):
         for row in range(len(table))
         for label in table.sentence(row).get_labels(layer)
     ]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.sampled_from([r"\s+", r"\t", "\t", " ", ",", "-"]),
+    st.lists(st.text("a,- \t\0\u00a0", min_size=1), min_size=1, max_size=4),
+)
+def test_lines_split_all_at_once_as_one_by_one(delimiter, lines):
+    lines = [line for line in lines if line.strip()] or ["a"]
+    if delimiter == r"\s+":
+        rows = [line.split() for line in lines]
+    else:
+        spaces = " " if delimiter in ("\t", r"\t") else None
+        rows = [re.split(delimiter, line.rstrip(spaces)) for line in lines]
+    assert rows == [column_splitter(delimiter)(line) for line in lines]
+    found, widths = even_columns(lines, delimiter), {*map(len, rows)}
+    if found is None:
+        assert len(widths) > 1 or "\0" in "".join(lines)
+    else:
+        assert found == [list(column) for column in zip(*rows, strict=True)]
 
 
 def test_a_column_is_judged_by_all_of_its_values(tmp_path):

@@ -205,6 +205,16 @@ def index_files():
     return sorted((cache_root() / "indexes").glob("*"))
 
 
+def test_only_what_is_not_checked_wholly_waits_for_the_disk(tmp_path, monkeypatch):
+    waits, table = [], read([corpus_file(tmp_path / "c", TEXT * 30)])
+    monkeypatch.setattr(os, "fsync", waits.append)
+    save_index(table, tmp_path / "x.safetensors")
+    assert not waits
+    monkeypatch.setattr(columns, "SUMMED", 64)
+    save_index(table, tmp_path / "x.safetensors")
+    assert len(waits) == 2  # the file and its folder
+
+
 def test_a_damaged_index_is_made_again(tmp_path, log):
     folder = corpus_file(tmp_path / "c").parent
     first = ColumnCorpus(folder, FORM, sample_missing_splits=False)

@@ -48,9 +48,9 @@ __all__ = ['ON_ERROR', 'SKIPPED', 'GZIP_DAMAGE', 'BLOCK', 'WORD', 'BLANK', 'COMM
            'unpacked', 'file_bytes', 'decoded', 'plain_lines', 'read_text', 'any_text', 'is_strange', 'cannot_be_cut',
            'line_blocks', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
            'line_kinds', 'index_folder', 'scratch_file', 'write_all', 'forget_pages', 'Grown', 'GrownStrings',
-           'in_pieces', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks', 'read_files',
-           'warn_of_empty', 'without', 'leave_out', 'column_kind', 'layer_values', 'of_one_kind', 'add_labels',
-           'split_features', 'add_features', 'table_of_words', 'GrownTable', 'table_from', 'read_columns',
+           'in_pieces', 'even_columns', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks',
+           'read_files', 'warn_of_empty', 'without', 'leave_out', 'column_kind', 'layer_values', 'of_one_kind',
+           'add_labels', 'split_features', 'add_features', 'table_of_words', 'GrownTable', 'table_from', 'read_columns',
            'table_of_columns', 'table_of_parts', 'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts',
            'heads_of_tokens', 'tagged_words', 'read_conllu', 'treebank_words', 'table_arrays', 'block_sums',
            'check_blocks', 'claim', 'claims', 'sweep', 'save_index', 'load_index', 'source_sum', 'index_path',
@@ -253,14 +253,19 @@ def refuse_unknown(
             raise TypeError(f"{owner}: argument {unknown_item(name, listed)}")
 
 # %% ../../nbs/06_columns.ipynb #column-splitter
+_ITSELF = re.compile(r"[^\\.^$*+?{}\[\]|()\n]")  # a character with no other meaning
+
+
 def column_splitter(
-    delimiter: str,  # Regular expression; `\t` and `\s+` are fast
+    delimiter: str,  # Regular expression; `\s+` and single characters are fast
 ) -> Callable[[str], list[str]]:  # From a line to its fields
     "How to split a line into columns; raises `ValueError` on a broken expression"
     if delimiter == r"\s+":
         return str.split
     if delimiter in ("\t", r"\t"):
         return lambda line: line.rstrip(" ").split("\t")
+    if _ITSELF.fullmatch(delimiter):
+        return lambda line: line.rstrip().split(delimiter)
     try:
         pattern = re.compile(delimiter)
     except re.error as error:
@@ -348,22 +353,31 @@ def line_kinds(
     "Tell words from empty lines, comments and borders of documents"
     split, text = column_splitter(form.column_delimiter), form.text_column
     kinds = np.full(len(lines), WORD, dtype=np.int8)
-    kinds[[not line.strip() for line in lines]] = BLANK
+    kinds[[n for n, line in enumerate(lines) if not line.strip()]] = BLANK
     if form.skip_first_line:
         kinds[0] = BLANK
-    symbol = form.comment_symbol or "\n"  # no line has that
+    symbol, whole = form.comment_symbol or "", "\n".join(["", *lines])
     for word in form.separators:
-        for place in [n for n, line in enumerate(lines) if word in line]:
+        for place in _lines_with(word, whole):
             columns = split(lines[place])
-            found = word in (columns[0], *columns[text:][:1])
-            if found and not lines[place].startswith(symbol):
+            found = word in (*columns[:1], *columns[text:][:1])
+            if found and not (symbol and lines[place].startswith(symbol)):
                 kinds[place] = BREAK
-    for place in [n for n, line in enumerate(lines) if line.startswith(symbol)]:
+    for place in _lines_with(f"\n{symbol}", whole) if symbol else ():
         this, before = lines[place], lines[place - 1]
         after_word = place > 0 and kinds[place - 1] == WORD
         if not after_word or len(split(this)) != len(split(before)):
             kinds[place] = COMMENT
     return kinds
+
+
+def _lines_with(word: str, text: str) -> Iterator[int]:
+    "In which lines of a text a word begins; each line stands behind its `\\n`"
+    line, seen, place = -1, 0, text.find(word)
+    while place >= 0:
+        line, seen = line + text.count("\n", seen, place + 1), place + 1
+        yield line
+        place = text.find(word, seen)
 
 # %% ../../nbs/06_columns.ipynb #scratch-file
 HELD = 1 << 22  # bytes of a column that stay in memory
@@ -495,6 +509,27 @@ def in_pieces(
         yield column[start : start + PIECE]
         forget_pages(column)
 
+# %% ../../nbs/06_columns.ipynb #even-columns
+def even_columns(
+    lines: Sequence[str],  # At least one
+    delimiter: str,  # What stands between two fields, a regular expression
+) -> list[list[str]] | None:  # The fields of each column, if all lines are equally wide
+    "Split lines all at once, where that can be done; between two of them goes a mark"
+    mark, sign = "\n", "\t" if delimiter == r"\t" else delimiter
+    if delimiter == r"\s+":
+        mark = "\0"
+        whole = " \0 ".join(lines)
+        fields = whole.split() if whole.count(mark) < len(lines) else []
+    elif _ITSELF.fullmatch(sign):
+        clean = [line.rstrip(" " if sign == "\t" else None) for line in lines]
+        fields = f"{sign}\n{sign}".join(clean).split(sign)
+    else:
+        return None
+    step, rest = divmod(len(fields) + 1, len(lines))
+    if rest or step < 2 or fields[step - 1 :: step] != [mark] * (len(lines) - 1):
+        return None
+    return [fields[column::step] for column in range(step - 1)]
+
 # %% ../../nbs/06_columns.ipynb #number-columns
 def number_columns(
     path: Path,  # The file, for error messages
@@ -509,7 +544,13 @@ def number_columns(
     parts: dict[int, list[np.ndarray]] = {column: [] for column in tables}
     for first in range(0, len(places), block):
         chosen = places[first : first + block]
-        rows = [split(lines[place]) for place in chosen.tolist()]
+        some = [lines[place] for place in chosen.tolist()]
+        even = even_columns(some, form.column_delimiter)
+        if even is not None and len(even) >= form.needed:
+            for column, table in tables.items():
+                parts[column].append(table.numbers(even[column]))
+            continue
+        rows = [split(line) for line in some]
         widths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         if widths.min() < form.needed:
             short = int(np.argmax(widths < form.needed))
@@ -1279,6 +1320,10 @@ def block_sums(
     return sums
 
 
+def _checked_wholly(name: str, array: np.ndarray) -> bool:
+    return array.nbytes <= WHOLLY * SUMMED or name.startswith("string")
+
+
 def check_blocks(
     name: str,  # What the array is, for the message
     array: np.ndarray,  # As it was found
@@ -1289,7 +1334,7 @@ def check_blocks(
     data, count = _bytes_of(array), -(-array.nbytes // SUMMED)
     if len(sums) != count:
         raise ValueError(f"the length of {name} is wrong")
-    whole = thorough or count <= WHOLLY or name.startswith("string")
+    whole = thorough or _checked_wholly(name, array)
     for place in range(count) if whole else (0, count - 1):
         block = data[place * SUMMED : (place + 1) * SUMMED]
         if zlib.crc32(block.data) != sums[place]:
@@ -1361,7 +1406,8 @@ def save_index(
     whole = {"__metadata__": {"flairnb": json.dumps(about)}} | header
     data = json.dumps(whole).encode()
     data += b" " * (-len(data) % 8)
-    with claims() as lock, atomic_write(path) as file:
+    durable = not all(_checked_wholly(*item) for item in arrays.items())
+    with claims() as lock, atomic_write(path, durable=durable) as file:
         lock(file)  # until the file has its name
         file.write(len(data).to_bytes(8, "little") + data)
         for name in order:
@@ -1384,16 +1430,19 @@ _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, Overflow
 def load_index(
     path: str | Path,  # A file that `save_index` wrote
     thorough: bool = False,  # Read all of it, however large, to find any damage
+    strings: StringTable | None = None,  # Those in it, if they are known
 ) -> SentenceTable:  # The table, its arrays mapped from the file
     "Open a table that was kept; raises `DataError` if it is seen to be damaged"
     try:
         whole = np.asarray(np.memmap(path, dtype=np.uint8, mode="c"))
-        return _map_table(whole, thorough)
+        return _map_table(whole, thorough, strings)
     except (*_DAMAGE, RecursionError) as error:
         raise DataError(f"index {path} is damaged: {error!r}") from error
 
 # %% ../../nbs/06_columns.ipynb #map-table
-def _map_table(whole: np.ndarray, thorough: bool) -> SentenceTable:
+def _map_table(
+    whole: np.ndarray, thorough: bool, strings: StringTable | None
+) -> SentenceTable:
     begin = 8 + int.from_bytes(whole[:8].tobytes(), "little")
     header = json.loads(whole[8:begin].tobytes())
     about = json.loads(header.pop("__metadata__")["flairnb"])
@@ -1411,7 +1460,9 @@ def _map_table(whole: np.ndarray, thorough: bool) -> SentenceTable:
     packed = StringBytes(arrays["strings"], arrays["string_ends"])
     tokens, marks = about["layers"]
     names = [f"token/{n}" for n in tokens] + [f"mark/{n}/label" for n in marks]
-    table = table_from(StringTable.of(packed.all()), _in_order(arrays, names))
+    if strings is None or len(strings) != len(packed):
+        strings = StringTable.of(packed.all())
+    table = table_from(strings, _in_order(arrays, names))
     if "comments" in arrays:
         table.comments = StringBytes(arrays["comments"], arrays["comment_ends"])
     if "details" in arrays:
@@ -1474,7 +1525,7 @@ def indexed(
     table = read(files)
     try:
         save_index(table, path)
-        return load_index(path)
+        return load_index(path, strings=table.strings)
     except OSError as error:
         _tell_once(f"No index is kept, every run reads the files: {error.strerror}")
     return table

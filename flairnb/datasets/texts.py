@@ -11,11 +11,13 @@ import re
 import reprlib
 from array import array
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import accumulate, pairwise
+from operator import itemgetter, sub
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,6 +156,7 @@ class TextFormat:
 # %% ../../nbs/07_texts.ipynb #builder-parts
 UNLABELLED, FILTERED = "texts without a label", "texts filtered out"
 MISALIGNED = "misaligned spans"
+_ONE = array("i", [1])
 
 
 class _Rows:
@@ -168,8 +171,8 @@ class _Rows:
     def _start(self) -> None:
         self.words, self.gaps = array("i"), array("i")
         self.offsets = array("q", [0])
-        self.marks: dict[str, tuple[array[int], ...]] = {}
-        self.scores: dict[str, array[float]] = {}
+        self.marks = defaultdict[str, "array[int]"](lambda: array("i"))
+        self.scores = defaultdict[str, "array[float]"](lambda: array("d"))
         self.tags: dict[str, tuple[array[int], array[int]]] = {}
         self.details: dict[int, str] = {}
 
@@ -181,18 +184,17 @@ class _Rows:
         if len(self.words) > PIECE // 4:
             self.flush()
         words = [text[start:end] for start, end in spans]
-        ends = [end for _, end in spans]
-        following = [*(start for start, _ in spans[1:]), *ends[-1:]]
-        gaps = [b - a for a, b in zip(ends, following, strict=True)]
         self.words.extend(map(self.strings.__getitem__, words))
-        self.gaps.extend(gaps)
         self.offsets.append(len(self.words))
         if " ".join(words) == text:
+            self.gaps.extend(_ONE * len(words))
             return {}
-        parts = (word + " " * gap for word, gap in zip(words, gaps, strict=True))
-        if "".join(parts) == text:
+        starts, ends = zip(*spans, strict=True) if spans else ((), ())
+        self.gaps.extend(map(sub, [*starts[1:], *ends[-1:]], ends))
+        between = text.replace(" ", "") == "".join(words)  # nothing but spaces
+        if between and starts[:1] == (0,) and ends[-1:] == (len(text),):
             return {}
-        return {"text": text, "lead": spans[0][0]} if spans else {"text": text}
+        return {"text": text, "lead": starts[0]} if spans else {"text": text}
 
     def add_details(self, details: dict[str, Any]) -> None:
         "Keep what else is known of the last text"
@@ -201,12 +203,11 @@ class _Rows:
     def add_marks(self, marks: list[tuple[str, int, int, str, float]]) -> None:
         "Add labels of the last text: layer, first token, stop, value, score"
         row = len(self.offsets) - 2
-        for layer, start, stop, value, score in sorted(marks, key=lambda m: m[1]):
-            columns = self.marks.setdefault(layer, tuple(array("i") for _ in range(4)))
-            whole = (row, start, stop, self.strings[value])
-            for column, number in zip(columns, whole, strict=True):
-                column.append(number)
-            self.scores.setdefault(layer, array("d")).append(score)
+        if len(marks) > 1:
+            marks = sorted(marks, key=itemgetter(1))
+        for layer, start, stop, value, score in marks:
+            self.marks[layer].extend((row, start, stop, self.strings[value]))
+            self.scores[layer].append(score)
 
     def add_tags(self, layer: str, values: Sequence[str]) -> None:
         "Add a label for each word of the last text"
@@ -234,14 +235,14 @@ class _Rows:
 # %% ../../nbs/07_texts.ipynb #part-of
 def _part_of(rows: _Rows) -> SentenceTable:
     "The rows that were added last"
-    words, gaps = (
-        np.array(column, dtype=np.int32) for column in (rows.words, rows.gaps)
-    )
-    part = SentenceTable(rows.strings, np.array(rows.offsets), words, gaps)
-    for name, columns in rows.marks.items():
-        part.mark_layers[name] = Spans(*(np.array(c, dtype=np.int32) for c in columns))
-        if set(rows.scores[name]) != {1.0}:
-            part.mark_scores[name] = np.array(rows.scores[name])
+    words, gaps, offsets = map(np.array, (rows.words, rows.gaps, rows.offsets))
+    gaps[offsets[1:][np.diff(offsets) > 0] - 1] = 0  # behind the last words
+    part = SentenceTable(rows.strings, offsets, words, gaps)
+    for name, marks in rows.marks.items():
+        part.mark_layers[name] = Spans(*np.array(marks).reshape(-1, 4).T.copy())
+        scores = np.array(rows.scores[name])
+        if (scores != 1.0).any():
+            part.mark_scores[name] = scores
     for name, (places, found) in rows.tags.items():
         part.token_layers[name] = np.zeros(len(words), dtype=np.int32)
         part.token_layers[name][np.array(places)] = np.array(found)
@@ -321,10 +322,10 @@ class TableBuilder:
 
     def add(self, record: Record) -> None:
         "Add one record, or count why it is left out"
-        form = self.form
-        names = form.label_name_map or {}
-        marks = [m._replace(value=names.get(m.value, m.value)) for m in record.marks]
-        if any(mark.value in form.skip_labels for mark in marks):
+        form, marks = self.form, record.marks
+        if names := form.label_name_map:
+            marks = [m._replace(value=names.get(m.value, m.value)) for m in marks]
+        if form.skip_labels and any(m.value in form.skip_labels for m in marks):
             self.damage.count(FILTERED)
             return
         if not (marks or record.tags or form.allow_examples_without_labels):
@@ -337,7 +338,9 @@ class TableBuilder:
         details = self.rows.add_words(text, spans)
         if record.starts_document:
             self.rows.breaks.append(len(self.rows) - 1)
-        metadata = dict(record.metadata) | self._add_marks(text, spans, marks)
+        metadata = self._add_marks(text, spans, marks)
+        if record.metadata:
+            metadata = {**record.metadata, **metadata}
         for layer, values in record.tags.items():
             self.rows.add_tags(layer, values[: len(spans)])
         if details or metadata:
@@ -356,20 +359,21 @@ class TableBuilder:
         return text, spans
 
     def _add_marks(
-        self, text: str, spans: Sequence[tuple[int, int]], marks: list[Mark]
+        self, text: str, spans: Sequence[tuple[int, int]], marks: Sequence[Mark]
     ) -> dict[str, Any]:
         "Add labels; returns those that do not fit the words, as metadata"
         kept, lost = [], []
         for mark in dict.fromkeys(marks):
-            layer, where = mark.layer or self.form.label_type, (-1, -1)
-            if mark.end >= 0:
-                found = words_between(text, spans, mark.start, mark.end)
+            value, layer, start, end, score = mark
+            layer, where = layer or self.form.label_type, (-1, -1)
+            if end >= 0:
+                found = words_between(text, spans, start, end)
                 if found is None:
-                    stretch = text[mark.start : mark.end]
-                    lost.append(mark._asdict() | {"layer": layer, "text": stretch})
+                    about = {"layer": layer, "text": text[start:end]}
+                    lost.append(mark._asdict() | about)
                     continue
                 where = found
-            kept.append((layer, *where, mark.value, mark.score))
+            kept.append((layer, *where, value, score))
         self.rows.add_marks(kept)
         if lost:
             self.damage.count(MISALIGNED, len(lost))
@@ -417,7 +421,7 @@ def fasttext_records(
             first, *others = rest.split(None, 1)
             marks.append(Mark(first[len(PREFIX) :]))
             rest = others[0] if others else ""
-        if not all(mark.value for mark in marks):
+        if "" in [mark.value for mark in marks]:
             damage.meet(
                 DataError.at(path, number, "a label without a name", line, advice)
             )
