@@ -34,8 +34,8 @@ from flairnb.embeddings import (
 )
 from flairnb.evaluation import calibration_error
 from flairnb.models import Model, SequenceTagger, TextClassifier
-from flairnb.models.model import ModelFileError
-from flairnb.models.text_classifier import best_threshold
+from flairnb.models.model import ModelFileError, build_model
+from flairnb.models.text_classifier import ClassHead, best_threshold
 from flairnb.trainers import ModelTrainer
 from flairnb.trainers.steps import train_step
 
@@ -691,3 +691,16 @@ def test_questions_are_told_apart(tmp_path):
     again, question = Model.load(tmp_path / "best-model.pt"), Sentence("Who wrote it ?")
     again.predict(question)
     assert question.tag == "HUM"
+
+
+@pytest.mark.parametrize("name", ["Head", "ClassHead", "TextClasifier"])
+def test_a_model_file_names_a_class_that_can_be_made(tmp_path, name):
+    with pytest.raises(ModelFileError) as caught:
+        build_model(Model, {"class": name}, tmp_path)
+    known = str(caught.value).partition("known: ")[2]
+    assert "TextClassifier" in known and "Head" not in known
+
+
+def test_a_base_of_classifiers_is_none():
+    with pytest.raises(TypeError, match="abstract"):
+        ClassHead()

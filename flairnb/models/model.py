@@ -9,6 +9,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from inspect import isabstract
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
@@ -310,8 +311,9 @@ def build_model(
     if name == "Checkpoint":
         hint = "go on with it by ModelTrainer.load_checkpoint(file, corpus)"
         raise ModelFileError(f"{path} holds a checkpoint of a run, not a model: {hint}")
-    if name not in MODEL_CLASSES:
-        message = f"{path}: model class {unknown_item(name, list(MODEL_CLASSES))}"
+    known = [n for n, one in MODEL_CLASSES.items() if not isabstract(one)]
+    if name not in known:
+        message = f"{path}: model class {unknown_item(name, known)}"
         raise ModelFileError(f"{message} Import the module that defines it first.")
     made_as = MODEL_CLASSES[name]
     if not issubclass(made_as, kind):

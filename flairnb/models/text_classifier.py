@@ -5,6 +5,7 @@
 # %% ../../nbs/23_text_classifier.ipynb #imports
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -338,6 +339,10 @@ class ClassifierSettings:
 # %% ../../nbs/23_text_classifier.ipynb #class-head
 class ClassHead(Head):
     "Classes for whole texts, whatever the vectors of the texts are made of"
+
+    @abstractmethod
+    def __init__(self) -> None:
+        super().__init__()
 
     def _build(
         self,
