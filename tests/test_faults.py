@@ -21,14 +21,16 @@ from test_resume import (
     plain_log,
     plain_state,
     same,
+    tagger_on,
     weights_of,
+    words_of,
 )
 from test_trainer import TEXTS, corpus_of, messages, read, table, tagger_for, train
 
 from flairnb.foundation import atomic_write
 from flairnb.models import Model, SequenceTagger
-from flairnb.saving import ModelFileError
-from flairnb.trainers import ModelTrainer
+from flairnb.saving import ModelFileError, write_model_file
+from flairnb.trainers import ModelTrainer, checkpoints
 from flairnb.trainers.checkpoints import (
     check_room,
     locked,
@@ -147,14 +149,15 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import logging
 import torch
-from test_resume import first_part, going_on
+from test_resume import going_on
+from test_faults import with_vectors
 from flairnb.foundation import logger
 from flairnb.trainers.checkpoints import read_checkpoint
 logger.setLevel(logging.ERROR)
 folder, wanted, kills = Path(sys.argv[2]), int(sys.argv[3]), 0
 draw = random.Random(int(sys.argv[4]))
 chosen = dict(max_epochs=30, checkpoint_every=1, write_weights=True)
-first_part(folder / "warm" / "run", **(chosen | {"max_epochs": 1}))
+with_vectors(folder / "warm" / "run", **(chosen | {"max_epochs": 1}))
 run = folder / "killed" / "run"
 while True:
     child = os.fork()
@@ -162,7 +165,7 @@ while True:
         if (run / "checkpoint.pt").exists():
             going_on(run).train(run)
         else:
-            first_part(run, **chosen)
+            with_vectors(run, **chosen)
         os._exit(0)
     if kills < wanted:
         time.sleep(draw.uniform(0.02, 0.25))
@@ -178,10 +181,17 @@ print(kills)
 """
 
 
+def with_vectors(folder, **chosen):
+    "A run with vectors that never change, and stand beside its checkpoint"
+    checkpoints.BESIDE = 1
+    return first_part(folder, model=tagger_on(words_of()), **chosen)
+
+
 @posix
-def test_a_run_that_is_killed_again_and_again_loses_nothing(tmp_path):
+def test_a_run_that_is_killed_again_and_again_loses_nothing(tmp_path, monkeypatch):
     here, kills = str(Path(__file__).parent), 200 if SLOW else 20
-    first_part(
+    monkeypatch.setattr(checkpoints, "BESIDE", 1)
+    with_vectors(
         tmp_path / "whole" / "run",
         max_epochs=30,
         checkpoint_every=1,
@@ -192,6 +202,7 @@ def test_a_run_that_is_killed_again_and_again_loses_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= kills // 2
     equal_runs(tmp_path / "killed" / "run", tmp_path / "whole" / "run")
+    assert len([*(tmp_path / "killed" / "run").glob("checkpoint.fixed-*.pt")]) == 1
     assert not [p for p in (tmp_path / "killed" / "run").iterdir() if p.name[0] == "."]
 
 
@@ -581,6 +592,27 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         path.write_bytes(whole[:place] if number % 4 == 0 else bytes(flipped))
         with pytest.raises(ModelFileError):
             ModelTrainer.load_checkpoint(path, corpus_of())
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "another"])
+def test_what_stands_beside_a_checkpoint_is_checked(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(checkpoints, "BESIDE", 1)
+    with_vectors(tmp_path / "run")
+    with_vectors(tmp_path / "other")
+    (part,) = (tmp_path / "run").glob("checkpoint.fixed-*.pt")
+    whole = part.read_bytes()
+    if damage == "missing":
+        part.unlink()
+    elif damage == "another":
+        write_model_file(part, {"x": torch.ones(2)}, {"class": "FixedPart"})
+    else:
+        flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+        part.write_bytes(whole[:-5] if damage == "cut" else flipped)
+    said = {"missing": "copy it from where", "another": "is another file: "}
+    with pytest.raises(ModelFileError, match=said.get(damage, "is damaged")):
+        going_on(tmp_path / "run")
+    part.write_bytes(whole)
+    assert going_on(tmp_path / "run").train(tmp_path / "run", max_epochs=3)
 
 
 def test_a_checkpoint_of_another_trainer_is_refused(tmp_path):

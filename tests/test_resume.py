@@ -30,7 +30,7 @@ from flairnb.embeddings import (
 )
 from flairnb.models import SequenceTagger, TextClassifier
 from flairnb.saving import ModelFileError, read_model_file
-from flairnb.trainers import ModelTrainer
+from flairnb.trainers import ModelTrainer, checkpoints
 from flairnb.trainers.checkpoints import data_fingerprint, read_checkpoint
 from flairnb.trainers.history import Plugin, TrainingInterrupt
 from flairnb.trainers.schedules import LinearSchedulerWithWarmup
@@ -115,7 +115,7 @@ for case in sys.argv[3:]:
 
 def resume_all(folder, case):
     "What a new process does: go on from each place where a run was stopped"
-    folder = Path(folder)
+    folder, checkpoints.BESIDE = Path(folder), 1
     for place in sorted((folder / "stopped").iterdir()):
         _, corpus, _ = CASES[case](folder)  # what was drawn before must not matter
         torch.rand(7)
@@ -128,6 +128,8 @@ def plain_state(run):
     state = read_checkpoint(run / "checkpoint.pt")
     for row in state["history"]:
         row.pop("TIMESTAMP")
+    for name in ("started", "seconds"):
+        state["progress"].pop(name)
     state.pop("files")  # lengths of files that hold times
     return state
 
@@ -144,6 +146,7 @@ def plain_files(run):
     for path in run.iterdir():
         if path.suffix == ".pt" and path.name != "checkpoint.pt":
             stored = read_model_file(path)
+            stored.config.get("training", {}).pop("times", None)
             found[path.name] = stored.tensors, stored.config
         elif path.name == "loss.tsv":
             rows = table(path)
@@ -184,6 +187,7 @@ def stopped(tmp_path_factory):
             folder = top / case
             with pytest.MonkeyPatch.context() as inner:
                 note_stops(folder, inner)
+                inner.setattr(checkpoints, "BESIDE", 1)  # so that small parts count
                 model, corpus, chosen = make(folder)
                 ModelTrainer(model, corpus).train(folder / "run", **(ALL | chosen))
         here = str(Path(__file__).parent)
@@ -211,6 +215,17 @@ def test_a_run_goes_on_to_the_bit_from_any_step(case, stopped):
         for name in files:
             assert same(again[name], files[name]), f"{name} after step {place.name}"
         assert plain_log(place / "run") == plain_log(whole)
+
+
+FIXED = {"characters in memory", "characters on disk", "classifier"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_never_changes_stands_beside_the_checkpoint_once(case, stopped):
+    runs = [place / "run" for place in sorted((stopped / case / "stopped").iterdir())]
+    names = [{p.name for p in run.glob("checkpoint.fixed-*.pt")} for run in runs]
+    assert len(names[0]) == (case in FIXED)
+    assert all(found == names[0] for found in names)
 
 
 def test_the_cases_learn_something(tmp_path):
@@ -283,6 +298,7 @@ def test_a_better_model_of_the_first_part_survives(tmp_path):
     first_part(tmp_path)
     before = (tmp_path / "best-model.pt").read_bytes()
     best = read(tmp_path / "best-model.pt")
+    assert set(best.training_card["scores"]) == {"dev", "test"}
     trainer = going_on(tmp_path)
     evaluate = trainer.model.evaluate
 
@@ -492,6 +508,18 @@ def test_a_checkpoint_is_no_model_and_a_model_no_checkpoint(tmp_path):
     for name in ("best-model.pt", "final-model.pt"):
         with pytest.raises(ModelFileError, match="SequenceTagger, not a checkpoint"):
             ModelTrainer.load_checkpoint(tmp_path / name, corpus_of())
+
+
+def test_a_checkpoint_of_another_layout_is_refused(tmp_path):
+    first_part(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    state = read_checkpoint(path)
+    state.pop("layout")
+    checkpoints.write_checkpoint(path, state, "ModelTrainer")
+    with pytest.raises(
+        ModelFileError, match="has layout 1, this flairnb goes on with 2"
+    ):
+        going_on(tmp_path)
 
 
 def test_the_folder_of_a_checkpoint(tmp_path):

@@ -650,13 +650,10 @@ max_grad_norm base_path
 
 
 def test_each_argument_of_flairs_is_known(tmp_path):
+    "What becomes of each is tested in test_trainer_arguments.py"
     ours = inspect.signature(ModelTrainer.train).parameters
     assert set(FLAIRS) - set(ours) == REFUSED.keys() | RENAMED.keys()
     assert not set(ours) & (REFUSED.keys() | RENAMED.keys())
-    for name in REFUSED:
-        with pytest.raises(TypeError, match=f"has no argument '{name}': "):
-            train(tmp_path / "run", **{name: 1})
-    assert not (tmp_path / "run").exists()
     train(tmp_path / "run", max_epochs=1, **dict.fromkeys(REFUSED, False))
 
 

@@ -406,6 +406,11 @@ class FixedRows(nn.Module):
         self._memory = TableMemory[_Gathered](field)
 
     @property
+    def fixed_state(self) -> WordTable | None:
+        "What all stored tensors are made of; `None` if that may change"
+        return self.table if self.stored == "all" else None
+
+    @property
     def trained(self) -> np.ndarray:
         "Rows of the table that are parameters, rising, (p,)"
         return np.zeros(0, dtype=np.int64)
@@ -540,6 +545,11 @@ class TrainedRows(FixedRows):
         length = table.vectors.shape[1]
         self.unknown = nn.Parameter(torch.zeros(1, length))  # (1, d)
         self.weight = nn.Parameter(torch.tensor(table.vectors))  # (p, d)
+
+    @property
+    def fixed_state(self) -> WordTable | None:
+        "Nothing: the rows that are trained are stored among the others"
+        return None
 
     @property
     def trained(self) -> np.ndarray:

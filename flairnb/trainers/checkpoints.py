@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,24 @@ from flairnb.data.corpus import (
 )
 from ..embeddings.base import free_disk
 from ..foundation import current_seed, half_written, set_seed
-from ..saving import ModelFileError, read_model_file, write_model_file
+from flairnb.saving import (
+    ModelFileError,
+    fingerprint,
+    read_model_file,
+    write_model_file,
+)
 
 # %% auto #0
-__all__ = ['CHECKPOINT', 'TOGETHER', 'LOCK', 'FULL', 'pack_state', 'unpack_state', 'random_states', 'restore_random_states',
-           'write_checkpoint', 'read_checkpoint', 'training_state', 'restore_training_state', 'string_sums',
-           'columns_read', 'data_fingerprint', 'merged_arguments', 'locked', 'sweep', 'largest_file', 'check_room',
-           'size_told']
+__all__ = ['BESIDE', 'CHECKPOINT', 'FIXED', 'TOGETHER', 'LOCK', 'FULL', 'pack_state', 'unpack_state', 'random_states',
+           'restore_random_states', 'tensor_sums', 'weights_sum', 'FixedPart', 'write_fixed', 'write_checkpoint',
+           'read_fixed', 'read_checkpoint', 'training_state', 'restore_training_state', 'string_sums', 'columns_read',
+           'data_fingerprint', 'merged_arguments', 'locked', 'sweep', 'largest_file', 'check_room', 'size_told']
 
 # %% ../../nbs/25_checkpoints.ipynb #pack
 def pack_state(
     state: Any,  # Tensors, arrays, numbers, texts; dicts, lists and tuples of them
     tensors: dict[str, Tensor],  # Where its tensors go, by number
+    elsewhere: Mapping[int, str] = MappingProxyType({}),  # Names of some, by `id`
 ) -> Any:  # The rest, ready for JSON
     "Take a state apart; raises `TypeError` if it holds anything else"
     if state is None or isinstance(state, str | bool | int | float):
@@ -47,17 +54,16 @@ def pack_state(
     if isinstance(state, np.ndarray):
         return {"array": pack_state(torch.from_numpy(state.copy()), tensors)}
     if isinstance(state, Tensor):
-        name = str(len(tensors))
-        tensors[name] = state
+        name = elsewhere.get(id(state)) or str(len(tensors))
+        if id(state) not in elsewhere:
+            tensors[name] = state
         return {"tensor": name}
     if isinstance(state, dict):
-        pairs = [
-            [pack_state(k, tensors), pack_state(x, tensors)] for k, x in state.items()
-        ]
-        return {"dict": pairs}
+        items = [(pack_state(k, tensors), x) for k, x in state.items()]
+        return {"dict": [[k, pack_state(x, tensors, elsewhere)] for k, x in items]}
     if isinstance(state, list | tuple):
         kind = "tuple" if isinstance(state, tuple) else "list"
-        return {kind: [pack_state(x, tensors) for x in state]}
+        return {kind: [pack_state(x, tensors, elsewhere) for x in state]}
     if isinstance(state, np.generic):
         return state.item()
     raise TypeError(f"a checkpoint cannot hold {type(state).__name__}: {state!r}")
@@ -108,20 +114,166 @@ def restore_random_states(
     ):
         torch.cuda.set_rng_state_all(states["cuda"])
 
+# %% ../../nbs/25_checkpoints.ipynb #weight-sums
+def tensor_sums(
+    tensors: Mapping[str, Tensor],  # By name
+) -> dict[str, str]:  # sha256 of each, 64 hexadecimal digits
+    "The sums of tensors"
+    return {name: fingerprint({"": x.detach().cpu()}) for name, x in tensors.items()}
+
+
+def weights_sum(
+    sums: Mapping[str, str],  # Of all tensors of a model, by name
+) -> str:  # 64 hexadecimal digits
+    "One sum for all weights of a model, whatever else its file holds"
+    lines = [f"{name} {sums[name]}\n" for name in sorted(sums)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+# %% ../../nbs/25_checkpoints.ipynb #own-state
+def _own_state(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    "What a module adds to the state of a model, without its parts"
+    found: dict[str, Tensor] = {}
+    module._save_to_state_dict(found, prefix, False)
+    return found
+
+
+def _key_of(module: nn.Module, trained: set[int]) -> list[Any] | None:
+    "By what a change of a module's own tensors shows; `None` if they are trained"
+    made_of = getattr(module, "fixed_state", None)
+    if made_of is not None:
+        return [made_of]
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    plain = type(module)._save_to_state_dict is nn.Module._save_to_state_dict
+    plain = plain and type(module).get_extra_state is nn.Module.get_extra_state
+    if not own or not plain or any(id(tensor) in trained for tensor in own):
+        return None
+    return [part for tensor in own for part in (tensor, tensor._version)]
+
+
+def _same_key(one: list[Any], other: list[Any] | None) -> bool:
+    return (
+        other is not None
+        and len(one) == len(other)
+        and all(
+            a is b or (isinstance(a, int) and a == b)
+            for a, b in zip(one, other, strict=True)
+        )
+    )
+
+# %% ../../nbs/25_checkpoints.ipynb #fixed-part
+BESIDE = 1 << 20  # bytes of fixed tensors that are worth a file of their own
+
+
+class FixedPart:
+    "The tensors of a model that a run leaves alone"
+
+    def __init__(
+        self,
+        model: nn.Module,  # What is trained
+        optimizer: Optimizer,  # What trains it
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.keys: dict[str, list[Any]] | None = None
+        self.tensors: dict[str, dict[str, Tensor]] = {}  # By module
+        self.sums: dict[str, str] = {}
+        self.written: Path | None = None  # The file beside the last checkpoint
+
+    def look(self) -> None:
+        "Find out what is fixed; what was and has changed is not any more"
+        groups = self.optimizer.param_groups
+        trained = {id(weight) for group in groups for weight in group["params"]}
+        modules = self.model.named_modules(remove_duplicate=False)
+        found = {name: (_key_of(part, trained), part) for name, part in modules}
+        if self.keys is None:
+            self.keys = {n: key for n, (key, _) in found.items() if key is not None}
+            states = {
+                n: _own_state(found[n][1], f"{n}." if n else "") for n in self.keys
+            }
+            size = sum(x.nbytes for one in states.values() for x in one.values())
+            self.tensors = states if size >= BESIDE else {}
+        changed = {n for n, key in self.keys.items() if not _same_key(key, found[n][0])}
+        if changed or not self.sums:
+            for name in changed:
+                self.keys.pop(name)
+                self.tensors.pop(name, None)
+            self.sums, self.written = tensor_sums(self.flat), None
+
+    @property
+    def flat(self) -> dict[str, Tensor]:
+        "All fixed tensors, by their names in the model's state"
+        return {n: x for one in self.tensors.values() for n, x in one.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        "The state of the whole model; what is fixed is not looked at again"
+        self.look()
+        found: dict[str, Tensor] = {}
+        for name, module in self.model.named_modules(remove_duplicate=False):
+            known = self.tensors.get(name)
+            own = (
+                _own_state(module, f"{name}." if name else "")
+                if known is None
+                else known
+            )
+            found.update(own)
+        return found
+
+    def sum_of_all(self) -> str:
+        "The sum of all weights as they are now, see `weights_sum`"
+        state = self.state()
+        other = {name: x for name, x in state.items() if name not in self.sums}
+        return weights_sum(self.sums | tensor_sums(other))
+
 # %% ../../nbs/25_checkpoints.ipynb #checkpoint-file
-CHECKPOINT = "Checkpoint"
+CHECKPOINT, FIXED = "Checkpoint", "FixedPart"
+
+
+def write_fixed(
+    path: Path,  # Of the checkpoint that needs it
+    fixed: FixedPart,  # Whose tensors are written, if they are not there yet
+) -> dict[str, str]:  # Name of the file and sum of its tensors
+    "Write what never changes beside a checkpoint"
+    total = weights_sum(fixed.sums)
+    target = path.with_name(f"{path.stem}.fixed-{total[:16]}{path.suffix}")
+    if fixed.written != target:
+        write_model_file(target, fixed.flat, {"class": FIXED})
+        fixed.written = target
+    return {"file": target.name, "sha256": total}
 
 
 def write_checkpoint(
     path: str | Path,  # Where the file shall stand
     state: dict[str, Any],  # Everything that is needed to go on
     trainer: str = "",  # Whose it is
+    fixed: FixedPart | None = None,  # Tensors of the state that stand beside it
 ) -> None:
     "Write a state to a file; raises `TypeError` if it cannot be kept"
-    tensors: dict[str, Tensor] = {}
-    config = {"class": CHECKPOINT, "trainer": trainer}
-    config["state"] = pack_state(state, tensors)
+    path, tensors = Path(path), dict[str, Tensor]()
+    config: dict[str, Any] = {"class": CHECKPOINT, "trainer": trainer}
+    flat = fixed.flat if fixed else {}
+    names = {id(tensor): name for name, tensor in flat.items()}
+    config["state"] = pack_state(state, tensors, names)
+    if fixed and flat:
+        config["beside"] = write_fixed(path, fixed)
     write_model_file(path, tensors, config)
+    for old in path.parent.glob(f"{path.stem}.fixed-*{path.suffix}"):
+        if old.name != config.get("beside", {}).get("file"):
+            old.unlink(missing_ok=True)
+
+
+def read_fixed(
+    path: Path,  # Of a checkpoint
+    beside: Mapping[str, str],  # What it says of the file beside it
+) -> dict[str, Tensor]:  # By name
+    "Read what never changes; raises `ModelFileError` if it is not that"
+    part = path.with_name(beside["file"])
+    if not part.is_file():
+        message = f"{path} needs the file {part.name} beside it, which is missing"
+        raise ModelFileError(f"{message}: copy it from where the run was")
+    tensors = read_model_file(part).tensors
+    if weights_sum(tensor_sums(tensors)) != beside["sha256"]:
+        message = f"{part} is another file: {path} needs one whose tensors have the sum"
+        raise ModelFileError(f"{message} {beside['sha256']}")
+    return tensors
 
 
 def read_checkpoint(
@@ -137,16 +289,19 @@ def read_checkpoint(
     if trainer and owner != trainer:
         message = f"{path} is a checkpoint of {owner or 'another trainer'}, not of"
         raise ModelFileError(f"{message} {trainer}")
-    return unpack_state(stored.config["state"], stored.tensors)
+    beside = stored.config.get("beside")
+    fixed = read_fixed(Path(path), beside) if beside else {}
+    return unpack_state(stored.config["state"], stored.tensors | fixed)
 
 # %% ../../nbs/25_checkpoints.ipynb #training-state
 def training_state(
     model: nn.Module,  # What is trained
     optimizer: Optimizer,  # What trains it
+    fixed: FixedPart | None = None,  # What need not be looked at
 ) -> dict[str, Any]:  # For `write_checkpoint`
     "Weights, optimizer and random generators, as they are now"
     return {
-        "weights": dict(model.state_dict()),
+        "weights": fixed.state() if fixed else dict(model.state_dict()),
         "optimizer_class": type(optimizer).__name__,
         "optimizer": optimizer.state_dict(),
         "random": random_states(),

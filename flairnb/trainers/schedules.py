@@ -312,8 +312,6 @@ class WeightAverage:
         self.steps, self.count = 0, 0
         self.mean: list[Tensor] = []
         self._add = get_swa_multi_avg_fn()
-        optimizer.register_step_pre_hook(self._hold_rate)
-        optimizer.register_step_post_hook(self._step_done)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -321,13 +319,15 @@ class WeightAverage:
         groups = self.optimizer.param_groups
         return [weight.detach() for group in groups for weight in group["params"]]
 
-    def _hold_rate(self, *_: Any) -> None:
+    def hold_rate(self) -> None:
+        "Before a step: put the rates back to where they began"
         if self.steps >= self.start:
             groups = self.optimizer.param_groups
             for group, rate in zip(groups, self.rates, strict=True):
                 group["lr"] = rate
 
-    def _step_done(self, *_: Any) -> None:
+    def step_done(self) -> None:
+        "Take note of a step"
         self.steps += 1
         if self.steps <= self.start or self.steps % self.every:
             return

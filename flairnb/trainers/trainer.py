@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
@@ -31,26 +32,24 @@ from ..data.corpus import Corpus, MultiCorpus, SentenceDataset, sample, union
 from ..data.labels import Dictionary
 from ..embeddings.base import drop_stores, store_vectors
 from ..evaluation import Result
-from flairnb.foundation import (
-    atomic_write,
-    current_seed,
-    logger,
-    set_seed,
-    sha256_of,
-)
+from ..foundation import atomic_write, current_seed, logger, set_seed
 from ..models.model import Model, build_model
-from ..saving import read_model_file
+from ..saving import HUB_KEYS, ModelFileError, read_model_file
 from flairnb.trainers.checkpoints import (
+    FixedPart,
     check_room,
     data_fingerprint,
     locked,
     merged_arguments,
+    random_states,
     read_checkpoint,
     restore_random_states,
     restore_training_state,
     size_told,
     sweep,
+    tensor_sums,
     training_state,
+    weights_sum,
     write_checkpoint,
 )
 from flairnb.trainers.distributed import (
@@ -114,16 +113,18 @@ from flairnb.trainers.steps import (
 )
 
 # %% auto #0
-__all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIND', 'ORDER', 'RATES', 'SHAPE', 'FORGIVEN',
-           'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
-           'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure', 'part_scores',
-           'Progress', 'Interrupted', 'Signals', 'Aids', 'check_stopping', 'rate_columns', 'Run', 'open_files',
-           'sizes_of', 'introduce', 'save_model', 'save_best', 'load_best', 'save_numbered', 'find_best', 'run_state',
+__all__ = ['GROWING', 'BEST', 'KEPT', 'FINAL', 'CHECKPOINT_FILE', 'HEADER', 'KIND', 'LAYOUT', 'ORDER', 'RATES', 'SHAPE',
+           'FORGIVEN', 'INTERRUPTED', 'Given', 'Answer', 'Owner', 'SCHEDULERS', 'FREE', 'RESTORED', 'training_data',
+           'warnings_first', 'unknown_label', 'train_sample', 'measured_splits', 'evaluated', 'measure',
+           'plain_numbers', 'part_scores', 'Progress', 'Interrupted', 'Signals', 'Aids', 'check_stopping',
+           'rate_columns', 'Run', 'card_of_splits', 'count_time', 'write_card', 'open_files', 'sizes_of', 'introduce',
+           'save_model', 'save_best', 'load_best', 'save_numbered', 'sum_of_file', 'find_best', 'run_state',
            'write_run', 'check_same', 'begin_anew', 'restore_optimizer', 'take_over', 'take_snapshot', 'roll_back',
-           'where_it_broke', 'mend', 'one_step', 'tell_of_batch', 'mean_loss', 'mean_norm', 'report_step',
-           'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'lower', 'why_stop', 'epoch_begins', 'all_epochs',
-           'wind_up', 'until_the_end', 'results_of', 'facts_of', 'begin', 'carry_out', 'notes_said', 'resumed_settings',
-           'as_settings', 'Restored', 'moved_files', 'capped', 'ModelTrainer']
+           'where_it_broke', 'mend', 'one_step', 'move_weights', 'tell_of_batch', 'mean_loss', 'mean_norm',
+           'report_step', 'between_steps', 'train_epoch', 'measure_epoch', 'judge', 'lower', 'why_stop', 'epoch_begins',
+           'all_epochs', 'wind_up', 'until_the_end', 'note_test', 'results_of', 'facts_of', 'begin', 'carry_out',
+           'notes_said', 'resumed_settings', 'as_settings', 'rates_between', 'endless_batches', 'try_rates',
+           'write_rates', 'Restored', 'moved_files', 'capped', 'ModelTrainer']
 
 # %% ../../nbs/29_trainer.ipynb #look-first
 def training_data(
@@ -232,6 +233,15 @@ def measure(
     "Evaluate a split and write its prediction file"
     return evaluated(model, split, settings, settings.base_path / f"{name}.tsv")
 
+
+def plain_numbers(
+    report: Any,  # Such as `Result.classification_report`
+) -> Any:  # The same, ready for JSON
+    "Turn the numbers of numpy into Python's own"
+    if isinstance(report, Mapping):
+        return {str(name): plain_numbers(value) for name, value in report.items()}
+    return report.item() if isinstance(report, np.generic) else report
+
 # %% ../../nbs/29_trainer.ipynb #parts
 def part_scores(
     model: Model,  # What is measured
@@ -271,8 +281,11 @@ class Progress:
     broken: int = 0  # Batches of it that were left out, see `on_nan`
     chunk_size: int | None = None  # Sentences in memory at once
     best: tuple[float, float] | None = None  # Score and loss of the best model
-    best_sum: str = ""  # Its file's sha256, as far as a checkpoint knows it
+    best_sum: str = ""  # The sum of its weights, as far as a checkpoint knows it
     dev_scores: list[float] = field(default_factory=list)
+    reports: dict[str, Any] = field(default_factory=dict)  # Of these very weights
+    started: str = ""  # When the first epoch began
+    seconds: float = 0.0  # That all parts of the run took
 
     def next_epoch(self) -> None:
         "Turn to the next epoch"
@@ -424,7 +437,7 @@ class Run:
         )
         self.snapshot: dict[str, Any] = {}  # See `on_nan='rollback'`
         self.results: dict[str, Any] = {}  # What `train` returns
-        self.written = time.monotonic()  # When the last checkpoint was
+        self.written = self.clock = time.monotonic()  # When the last checkpoint was
         self.due = due(settings.checkpoint_every)  # In steps, and in seconds
         self.keeps_checkpoints = settings.checkpoint or min(self.due) < float("inf")
 
@@ -434,6 +447,7 @@ class Run:
         self.rate_columns = rate_columns(self.optimizer, settings)
         self.aids = Aids(self.model, self.optimizer, settings)
         self.schedule = build_schedule(self.optimizer, settings, size)
+        self.fixed = FixedPart(self.model, self.optimizer)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -451,20 +465,27 @@ class Run:
         self.listeners.tell(event, Moment(self, self.progress.epoch))
 
     @cached_property
-    def data_sum(self) -> str:
-        "What the model reads, see `data_fingerprint`"
+    def layers_read(self) -> set[str]:
+        "The label layers that the model looks at or learns"
         parts = self.model.modules()
         layers = {getattr(part, "field", "text") for part in parts} - {"text"}
+        return {*layers, self.model.label_type}
+
+    @cached_property
+    def data_sum(self) -> str:
+        "What the model reads, see `data_fingerprint`"
         whole = dict(self.splits)
         for name, split in self.splits.items():
             texts = self.model.embedded(split)
             if texts is not split:
                 whole[f"{name}: texts"] = texts
-        return data_fingerprint(whole, {*layers, self.model.label_type})
+        return data_fingerprint(whole, self.layers_read)
 
-    def write_card(self, epochs: int) -> None:
-        "Note in the model how it was made"
-        self.model.training_card = {"epochs": epochs} | self.settings.as_card()
+    @cached_property
+    def data_card(self) -> dict[str, Any]:
+        "What the model card says of the data, see `card_of_splits`"
+        splits = card_of_splits(self.splits, self.layers_read)
+        return {"name": self.corpus.name, "splits": splits}
 
     def store_vectors(self, say: Callable[[str], None]) -> None:
         "Compute what never changes, for all splits that are read, and tell of it"
@@ -475,6 +496,48 @@ class Run:
         budget = settings.embeddings_storage_budget
         for line in store_vectors(self.model, splits, *how, budget):
             say(line)
+
+# %% ../../nbs/29_trainer.ipynb #card-of-run
+def card_of_splits(
+    splits: Mapping[str, SentenceDataset],  # By name
+    layers: Collection[str],  # Label layers that count
+) -> dict[str, dict[str, Any]]:  # Sizes and fingerprints, by name
+    "What a model card says of sentences"
+    return {
+        name: {
+            "sentences": len(split),
+            "tokens": int(split.lengths.sum()),
+            "fingerprint": data_fingerprint({name: split}, layers),
+        }
+        for name, split in splits.items()
+    }
+
+
+def count_time(
+    run: Run,  # That goes on
+) -> None:
+    "Add the time since the last look at the clock"
+    now, before = time.monotonic(), run.clock
+    run.progress.seconds += now - before
+    run.clock = now
+
+
+def write_card(
+    run: Run,  # Whose model it is
+    epochs: int,  # That made it
+) -> None:
+    "Note in the model how it was made, beside what a person noted"
+    count_time(run)
+    now, before = run.progress, run.model.training_card
+    run.model.training_card = {
+        **{key: before[key] for key in HUB_KEYS if key in before},
+        "epochs": epochs,
+        "seed": run.settings.seed,
+        "times": {"started": now.started, "seconds": round(now.seconds, 1)},
+        "data": run.data_card,
+        "scores": dict(now.reports),
+        "arguments": run.settings.as_card(),
+    }
 
 # %% ../../nbs/29_trainer.ipynb #files
 GROWING = ("training.log", "weights.txt")  # files that only grow
@@ -533,7 +596,7 @@ def introduce(
 BEST, KEPT = "best-model.pt", ".best-model.pt.kept"
 FINAL, CHECKPOINT_FILE = "final-model.pt", "checkpoint.pt"
 HEADER = 1 << 16  # bytes of a model file besides its tensors, about
-KIND = "ModelTrainer"  # whose checkpoints these are
+KIND, LAYOUT = "ModelTrainer", 2  # whose checkpoints these are, and what is in them
 
 
 def save_model(
@@ -558,9 +621,9 @@ def save_best(
             os.link(best, kept)
         except OSError:  # a file system without links
             shutil.copyfile(best, kept)
-    run.write_card(run.progress.epoch)
+    write_card(run, run.progress.epoch)
     save_model(run, BEST)
-    run.progress.best_sum = ""
+    run.progress.best_sum = run.fixed.sum_of_all() if run.keeps_checkpoints else ""
     if run.aids.prestart:
         run.aids.prestart.best_found()
 
@@ -570,7 +633,9 @@ def load_best(
 ) -> None:
     "Go back to the weights of the best model, which the main process reads"
     if is_main():
-        run.model.load_state_dict(read_model_file(run.folder / BEST).tensors)
+        best = read_model_file(run.folder / BEST)
+        run.model.load_state_dict(best.tensors)
+        run.model.training_card = best.config["training"]
     same_weights(run.model)
 
 
@@ -580,20 +645,30 @@ def save_numbered(
     "Write `model_epoch_<n>.pt`, if it is wanted of this epoch"
     every, epoch = run.settings.save_model_each_k_epochs, run.progress.epoch
     if every and epoch % every == 0:
-        run.write_card(epoch)
+        write_card(run, epoch)
         save_model(run, f"model_epoch_{epoch}.pt")
+
+
+def sum_of_file(
+    path: Path,  # A model file
+) -> str:  # Nothing if it is missing or damaged
+    "The sum of a model's weights"
+    try:
+        return weights_sum(tensor_sums(read_model_file(path).tensors))
+    except (OSError, ValueError):
+        return ""
 
 
 def find_best(
     folder: Path,  # Of a run
-    wanted: str,  # Sum of the best model's file, none if there is no best model yet
+    wanted: str,  # Sum of the best model's weights, none if there is no best model yet
 ) -> None:
     "Put the best model that a checkpoint names in its place, or raise `ValueError`"
     best, kept = folder / BEST, folder / KEPT
-    if wanted and not (best.is_file() and sha256_of(best) == wanted):
-        if not (kept.is_file() and sha256_of(kept) == wanted):
+    if wanted and sum_of_file(best) != wanted:
+        if sum_of_file(kept) != wanted:
             what = "another one" if best.is_file() else "missing"
-            message = f"{best} is {what}: the checkpoint names the one with sha256"
+            message = f"{best} is {what}: the checkpoint names weights with the sum"
             hint = "put it back, or say override=['best_model'] to choose anew"
             raise ValueError(f"{message} {wanted}; {hint}")
         os.replace(kept, best)
@@ -608,13 +683,15 @@ def run_state(
     "All that is needed to go on"
     now = run.progress
     if now.best is not None and not now.best_sum:
-        now.best_sum = sha256_of(run.folder / BEST)
+        now.best_sum = sum_of_file(run.folder / BEST)
+    count_time(run)
     ends = (run.log.position, run.weights.position if run.weights else 0)
     return {
+        "layout": LAYOUT,
         "arguments": run.settings.as_plain(),
         "model": {"class": type(run.model).__name__, "model": run.model.config()},
         "data": run.data_sum,
-        "training": training_state(run.model, run.optimizer),
+        "training": training_state(run.model, run.optimizer, run.fixed),
         "schedule": run.schedule.state_dict(),
         "aids": run.aids.state_dict(),
         "progress": dict(vars(now)),
@@ -632,7 +709,7 @@ def write_run(
     size = sum(tensor.nbytes for tensor in model.parameters()) + HEADER
     if is_main():
         with size_told(path, size):
-            write_checkpoint(path, run_state(run), KIND)
+            write_checkpoint(path, run_state(run), KIND, run.fixed)
         (run.folder / KEPT).unlink(missing_ok=True)
     run.written, run.signals.checkpoint_wanted = time.monotonic(), False
     take_snapshot(run)
@@ -811,8 +888,20 @@ def one_step(
     except BrokenStepError as error:
         return mend(run, batch, batches, error)
     now.norm = now.norm + norm
-    optimizer.step()
+    move_weights(run)
     return loss, points
+
+
+def move_weights(
+    run: Run,  # Whose gradients are there
+) -> None:
+    "Let the optimizer make its step"
+    average = run.aids.average
+    if average:
+        average.hold_rate()
+    run.optimizer.step()
+    if average:
+        average.step_done()
 
 
 def tell_of_batch(
@@ -918,6 +1007,7 @@ def measure_epoch(
     for name, split in run.measured.items():
         with run.signals.at_once():
             result = results[name] = measure(run.model, name, split, run.settings)
+        now.reports[name] = plain_numbers(result.classification_report)
         row |= result_columns(name.upper(), result)
         scores = f"loss {result.loss:.4f} - score {result.main_score:.4f}"
         lines.append(f"{name.upper()}: {scores}")
@@ -991,7 +1081,9 @@ def epoch_begins(
     run: Run,  # At the first batch of an epoch
 ) -> None:
     "Note what is needed at its end, or to go back to its beginning"
-    run.progress.rates = run.rates
+    now = run.progress
+    now.rates, now.reports = run.rates, {}
+    now.started = now.started or time.strftime("%Y-%m-%d %H:%M:%S")
     take_snapshot(run)
     if run.aids.prestart:
         run.aids.prestart.epoch_begins()
@@ -1030,11 +1122,11 @@ def wind_up(
     run.log.say(f"Training ends: {run.stop_reason}")
     run.tell("after_training_loop")
     if run.aids.average:
-        count = run.aids.average.count
-        run.aids.average.take_place()
-        few = "too few steps for a mean of the weights"
+        count, few = run.aids.average.count, "too few steps for a mean of the weights"
+        if run.aids.average.take_place():
+            run.progress.reports = {}
         run.log.say(f"the last model is the mean of {count}" if count else few)
-    run.write_card(len(run.history.rows))
+    write_card(run, len(run.history.rows))
     if run.settings.save_final_model:
         save_model(run, FINAL)
 
@@ -1071,6 +1163,20 @@ def until_the_end(
     return stopped
 
 # %% ../../nbs/29_trainer.ipynb #carry-out
+def note_test(
+    run: Run,  # Whose model is tested
+    result: Result,  # How it did
+) -> None:
+    "Write the scores on test into the card of the file that holds this model"
+    card = run.model.training_card
+    scores = card["scores"] | {"test": plain_numbers(result.classification_report)}
+    run.model.training_card = card | {"scores": scores}
+    name = FINAL if run.progress.best is None else BEST
+    wanted = name == BEST or run.settings.save_final_model
+    if wanted and scores != card["scores"]:
+        save_model(run, name)
+
+
 def results_of(
     run: Run,  # Whose epochs are over
 ) -> dict[str, Any]:  # What `train` returns
@@ -1084,6 +1190,7 @@ def results_of(
         result = measure(run.model, "test", test, run.settings)
         score = result.main_score
         run.log.say(str(result))
+        note_test(run, result)
         parts = part_scores(run.model, run.corpus, run.settings)
     for name, row in parts.items():
         run.log.say(f"{name}: score {row['SCORE']:.4f} - loss {row['LOSS']:.4f}")
@@ -1258,6 +1365,70 @@ def as_settings(
         "seed": current_seed() if seed is None else seed,
     }
 
+# %% ../../nbs/29_trainer.ipynb #try-rates
+def rates_between(
+    start: float,  # The first
+    end: float,  # The last
+    count: int,  # How many, at least 2
+) -> list[float]:  # Each one is larger than the one before by the same factor
+    "Learning rates to try; raises `ValueError` if there are none such"
+    if not 0 < start < end or count < 2:
+        message = f"there are no {count} rates from {start} up to {end}"
+        raise ValueError(f"{message}: give 0 < start < end, and at least 2 iterations")
+    return [start * (end / start) ** (step / (count - 1)) for step in range(count)]
+
+
+def endless_batches(
+    run: Run,  # Whose train is read
+) -> Iterator[Batch]:  # Epoch after epoch
+    "Batches of train without an end"
+    train, epoch = run.splits["train"], 0
+    while True:
+        epoch += 1
+        order = batches_of(train, run.settings, epoch)
+        yield from iterate(train, order, run.model.device)
+
+
+def try_rates(
+    run: Run,  # On a model that is not needed any more
+    rates: Sequence[float],  # One for each step
+    smoothing: float = 0.98,  # Share of the past in the mean of the losses
+    stop_early: bool = True,  # Stop where the loss is 4 times as high as it was
+) -> list[tuple[float, float]]:  # Rate, and the smoothed mean loss of a point before it
+    "Make a step with each rate"
+    run.model.train()
+    found, mean, best = list[tuple[float, float]](), 0.0, float("inf")
+    batches = endless_batches(run)
+    for number, rate in enumerate(rates, start=1):
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        try:
+            loss, points = one_step(run, next(batches), len(rates))
+        except FloatingPointError:  # there is nothing to see beyond
+            break
+        mean = smoothing * mean + (1 - smoothing) * float(loss) / max(points, 1)
+        smooth = mean / (1 - smoothing**number)
+        best = min(best, smooth)
+        if stop_early and not smooth <= 4 * best:
+            break
+        found.append((rate, smooth))
+    if not found:
+        raise FloatingPointError(f"the loss is no number even at a rate of {rates[0]}")
+    return found
+
+
+def write_rates(
+    path: Path,  # `learning_rate.tsv`
+    found: Sequence[tuple[float, float]],  # Rates and losses
+) -> Path:  # The same path
+    "Write what was found, in Flair's columns"
+    stamp, rows = time.strftime("%H:%M:%S"), []
+    for number, (rate, loss) in enumerate(found, start=1):
+        row = {"ITERATION": number, "TIMESTAMP": stamp, "LEARNING_RATE": rate}
+        rows.append(row | {"TRAIN_LOSS": loss})
+    History(path).restore(rows)
+    return path
+
 # %% ../../nbs/29_trainer.ipynb #restored
 @dataclass(frozen=True)
 class Restored:
@@ -1426,6 +1597,43 @@ class ModelTrainer:
         given["optimizer"] = optimizer or self.optimizer or AdamW
         return self.train(**given, **others)
 
+    @notes_said
+    def train_custom(
+        self,
+        base_path: str | Path,  # Folder for models, logs and predictions
+        scheduler: Any = constant_rate,  # The rate stays, unless a plugin changes it
+        **others: Any,  # As for `train`
+    ) -> dict[str, Any]:  # As from `train`
+        "Train without a schedule of our own, as Flair's method of this name"
+        return self.train(base_path, scheduler=scheduler, **others)
+
+    def find_learning_rate(
+        self,
+        base_path: str | Path,  # Folder for the file
+        optimizer: type[Optimizer] | None = None,  # Its class, by default SGD
+        file_name: str = "learning_rate.tsv",  # For `Plotter.plot_learning_rate`
+        start_learning_rate: float = 1e-7,  # The first, and the smallest
+        end_learning_rate: float = 10.0,  # The last
+        iterations: int = 100,  # Steps, each with a larger rate
+        mini_batch_size: int = 32,  # Sentences in a step
+        stop_early: bool = True,  # Stop where the loss is 4 times as high as it was
+        smoothing_factor: float = 0.98,  # Share of the past in the losses; 0: none
+        **optimizer_arguments: Any,  # Such as `weight_decay` or `momentum`
+    ) -> Path:  # The file: a row for each step
+        "Try learning rates on a copy of the model; nothing is different afterwards"
+        rates = rates_between(start_learning_rate, end_learning_rate, iterations)
+        made_by, states = optimizer or self.optimizer or SGD, random_states()
+        check_arguments(optimizer_arguments, made_by, [])
+        given: dict[str, Any] = {"optimizer_arguments": optimizer_arguments}
+        given |= {"mini_batch_size": mini_batch_size, "seed": current_seed()}
+        settings = Settings(Path(base_path), optimizer=made_by, **given)
+        try:
+            run = Run(copy.deepcopy(self.model), self.corpus, settings)
+            found = try_rates(run, rates, smoothing_factor, stop_early)
+        finally:
+            restore_random_states(states)
+        return write_rates(Path(base_path) / file_name, found)
+
     @classmethod
     def load_checkpoint(
         cls,
@@ -1436,6 +1644,10 @@ class ModelTrainer:
         "A trainer that goes on; raises `ModelFileError` for a damaged or another file"
         path = Path(checkpoint_file)
         kept = Restored(read_checkpoint(path, KIND), path.parent)
+        layout = kept.state.get("layout", 1)
+        if layout != LAYOUT:
+            message = f"{path} has layout {layout}, this flairnb goes on with {LAYOUT}"
+            raise ModelFileError(f"{message}: take the version that wrote it")
         anything: Any = Model
         model = build_model(anything, kept.state["model"], path)
         model.load_state_dict(kept.state["training"]["weights"])
