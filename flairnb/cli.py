@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,8 +83,8 @@ __all__ = ['DEMO_TEXT', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE
            'run_train', 'add_corpus_options', 'add_evaluate', 'report', 'run_evaluate', 'add_predict', 'stream_of',
            'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split', 'run_convert',
            'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of', 'model_facts',
-           'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'Command', 'completion', 'shared_options',
-           'build_parser', 'one_line', 'as_asked', 'carry_out', 'main']
+           'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'add_serve', 'run_serve', 'Command',
+           'completion', 'shared_options', 'build_parser', 'one_line', 'as_asked', 'carry_out', 'main']
 
 # %% ../nbs/38_cli.ipynb #train-demo
 DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
@@ -744,6 +745,30 @@ def run_demo(arguments: argparse.Namespace) -> None:
     open_model(folder / "best-model.pt").predict(sentence)
     print(sentence)
 
+# %% ../nbs/38_cli.ipynb #add-serve
+def add_serve(parser: argparse.ArgumentParser) -> None:
+    "Arguments of `flairnb serve`"
+    parser.add_argument("model", help="a model file or folder")
+    about = "where to listen; 0.0.0.0 is the whole network (127.0.0.1)"
+    parser.add_argument("--host", default="127.0.0.1", help=about)
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one (8000)")
+    parser.add_argument("--batch-size", type=positive, default=32)
+    about = "of one text (20000)"
+    parser.add_argument("--characters", type=positive, default=20_000, help=about)
+    about = "for a request to arrive, and to be answered (30)"
+    parser.add_argument("--seconds", type=positive, default=30, help=about)
+
+# %% ../nbs/38_cli.ipynb #run-serve
+def run_serve(arguments: argparse.Namespace) -> None:
+    "The command `flairnb serve`; raises `ImportError` without its extra"
+    server = import_module("flairnb.serve")
+    limits = server.Limits(
+        characters=arguments.characters,
+        seconds=arguments.seconds,
+        batch=arguments.batch_size,
+    )
+    server.serve(arguments.model, arguments.host, arguments.port, limits)
+
 # %% ../nbs/38_cli.ipynb #commands
 class Command(NamedTuple):
     "What there is to a command"
@@ -822,6 +847,12 @@ COMMANDS = {
         add_info,
         run_info,
         ("info taggers/upos/best-model.pt", "info model.pt --json"),
+    ),
+    "serve": Command(
+        "put a model on a local web page, with a JSON end point",
+        add_serve,
+        run_serve,
+        ("serve taggers/upos/best-model.pt", "serve model.pt --port 8080"),
     ),
 }
 
