@@ -346,7 +346,10 @@ def test_every_requirement_has_a_constraint_that_it_allows(python):
         )
 
 
-IMPORTED_AS = {"scikit-learn": "sklearn"}  # where it is not the name of the package
+IMPORTED_AS = {
+    "scikit-learn": "sklearn",
+    "mlflow-skinny": "mlflow",
+}  # where it is not the name of the package
 
 
 def extras() -> list[Requirement]:
