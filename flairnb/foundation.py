@@ -23,7 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'BAR', 'PACE', 'Item', 'PAINTERS', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown',
+__all__ = ['logger', 'PACE', 'BAR', 'Item', 'PAINTERS', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown',
            'ProgressLine', 'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
@@ -124,6 +124,7 @@ def how_shown(
     return "bar" if watched else "lines"
 
 # %% ../nbs/00_foundation.ipynb #draw-bar
+PACE = {"bar": 0.2, "lines": 2.0}  # seconds between two changes
 BAR = "{desc} {n_fmt}/{total_fmt} {bar:10} {unit}"  # tqdm's names for the parts
 
 
@@ -138,9 +139,6 @@ def _drawn(bar: Any, title: str, done: int, total: int | None, text: str) -> Any
     return bar
 
 # %% ../nbs/00_foundation.ipynb #progress-line
-PACE = {"bar": 0.2, "lines": 2.0}  # seconds between two changes
-
-
 class ProgressLine:
     "Says how far something is"
 
@@ -154,6 +152,10 @@ class ProgressLine:
         self._bar: Any = None
         self._next = time.monotonic() + (PACE["lines"] if self.how == "lines" else 0)
         self._said = 0  # tenths of the way
+
+    def begin(self, title: str, total: int | None = None) -> None:
+        "Go on with something else"
+        self.title, self.total, self._said = title, total, 0
 
     def tenths(self, done: int) -> int:
         "How many tenths of the way are done, or steps, if nobody knows how long it is"
