@@ -118,7 +118,10 @@ def how_shown(
 ) -> str:  # `bar`, `lines` or nothing
     "How progress is shown; not at all if `TQDM_DISABLE` is set in the environment"
     wanted = logger.isEnabledFor(logging.INFO) if verbose is None else verbose
-    if not wanted or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
+    other = (
+        os.environ.get("RANK", "0") != "0"
+    )  # of several processes the first shows it
+    if not wanted or other or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
         return ""
     watched = "ipykernel" in sys.modules or (sys.stderr and sys.stderr.isatty())
     return "bar" if watched else "lines"

@@ -187,13 +187,13 @@ def test_chosen_arguments_come_first_and_none_is_left_out():
     chosen = defaults | {"argument_3": "three", "other": None}
     head, *lines = arguments_told(chosen, defaults)
     assert head == "Arguments:"
-    assert lines[:2] == ["  argument_3  three", "  other       None"]
+    assert lines[:2] == ["  argument_3: three", "  other: None"]
     assert lines[2] == "Arguments by default:"
     rest = " ".join(line.strip() for line in lines[3:]).split(", ")
-    assert rest == [f"argument_{n}={n}" for n in range(40) if n != 3]
+    assert rest == [f"argument_{n}: {n}" for n in range(40) if n != 3]
     assert max(map(len, lines)) <= 100
     assert arguments_told(defaults, defaults)[0] == "Arguments by default:"
-    assert arguments_told({"a": 1}, {}) == ["Arguments:", "  a  1"]
+    assert arguments_told({"a": 1}, {}) == ["Arguments:", "  a: 1"]
 
 
 def test_a_log_begins_with_the_model_and_its_size():
@@ -203,7 +203,7 @@ def test_a_log_begins_with_the_model_and_its_size():
     assert lines[:4] == str(model).splitlines()
     assert lines[4] == "3,011 weights, of which 11 are trained, on cpu"
     assert f"torch {torch.__version__}" in lines[5]
-    assert lines[6:] == ["Arguments:", "  a  1"]
+    assert lines[6:] == ["Arguments:", "  a: 1"]
 
 
 # --- who listens ---

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import html
 import os
-import sys
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..batches import Batch
 from ..evaluation import Result
@@ -28,8 +26,8 @@ from .checkpoints import pack_state, size_told
 
 # %% auto #0
 __all__ = ['Row', 'EVENTS', 'result_columns', 'on_screen', 'screen_cells', 'text_table', 'html_table', 'data_frame', 'History',
-           'TrainingResult', 'RunLog', 'cut_back', 'time_stamp', 'arguments_told', 'introduction', 'progress',
-           'WeightWriter', 'TrainingInterrupt', 'Moment', 'BatchMoment', 'EvaluationMoment', 'Plugin', 'Listeners']
+           'TrainingResult', 'RunLog', 'cut_back', 'time_stamp', 'arguments_told', 'introduction', 'WeightWriter',
+           'TrainingInterrupt', 'Moment', 'BatchMoment', 'EvaluationMoment', 'Plugin', 'Listeners']
 
 # %% ../../nbs/26_history.ipynb #result-columns
 def result_columns(
@@ -202,9 +200,13 @@ class RunLog:
 
     def say(self, message: str, warn: bool = False) -> None:
         "Tell the user, and write it down"
+        self.show(message, warn)
+        self.note(message)
+
+    def show(self, message: str, warn: bool = False) -> None:
+        "Tell the user"
         if warn or self._loud:
             (logger.warning if warn else logger.info)(message)
-        self.note(message)
 
     def note(self, message: str) -> None:
         "Write it down"
@@ -249,9 +251,8 @@ def arguments_told(
 ) -> list[str]:  # Lines
     "Arguments of a run, first those that are not what they are by default"
     own = {k: x for k, x in chosen.items() if k not in defaults or x != defaults[k]}
-    width = max(map(len, own), default=0)
-    lines = [f"  {name.ljust(width)}  {value}" for name, value in own.items()]
-    rest = [f"{name}={value}" for name, value in chosen.items() if name not in own]
+    lines = [f"  {name}: {value}" for name, value in own.items()]
+    rest = [f"{name}: {value}" for name, value in chosen.items() if name not in own]
     wrapped = textwrap.wrap(", ".join(rest), 98, break_on_hyphens=False)
     lines = ["Arguments:", *lines] if own else []
     if rest:
@@ -276,25 +277,6 @@ def introduction(
         f"Versions: {', '.join(versions)}",
         *arguments_told(chosen, defaults),
     ]
-
-# %% ../../nbs/26_history.ipynb #progress
-def progress(
-    items: Sequence[Any],  # What is worked through
-    title: str,  # What to call it
-    done: int = 0,  # How many of them were worked through before
-) -> tqdm:  # The other items, with a bar where somebody watches
-    "Show how far a loop is"
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    watched = watched and os.environ.get("RANK", "0") == "0"  # of several processes
-    return tqdm(
-        items[done:],
-        desc=title,
-        unit="batch",
-        leave=False,
-        disable=not watched,
-        initial=done,
-        total=len(items),
-    )
 
 # %% ../../nbs/26_history.ipynb #weight-writer
 class WeightWriter:
@@ -373,6 +355,8 @@ class EvaluationMoment(Moment):
 # %% ../../nbs/26_history.ipynb #plugin
 class Plugin:
     "Hears of a run; a subclass overrides what it wants to hear of"
+
+    _remembered = True  # whether a run that goes on shall have it again
 
     def after_setup(self, moment: Moment) -> None:
         "Everything is ready, nothing was trained yet, or not since the run was resumed"
@@ -459,10 +443,14 @@ class Listeners:
                 who = f"{type(hook.__self__).__name__}.{event}"
                 self._say(f"plugin {who} failed: {type(error).__name__}: {error}")
 
+    def _remembered(self) -> Iterator[tuple[int, Plugin]]:
+        "Plugins that a checkpoint knows, by number"
+        return enumerate(one for one in self.plugins if one._remembered)
+
     def state_dict(self) -> dict[str, dict[str, Any]]:
         "What the plugins keep, by number and class"
         states: dict[str, dict[str, Any]] = {}
-        for number, plugin in enumerate(self.plugins):
+        for number, plugin in self._remembered():
             kind = type(plugin).__name__
             try:
                 state = plugin.state_dict()
@@ -478,7 +466,7 @@ class Listeners:
     def load_state_dict(self, states: Mapping[str, dict[str, Any]]) -> list[str]:
         "Give each plugin its own back; returns whose plugin was not given again"
         left = dict(states)
-        for number, plugin in enumerate(self.plugins):
+        for number, plugin in self._remembered():
             name = f"{number} {type(plugin).__name__}"
             if name in left:
                 plugin.load_state_dict(left.pop(name))

@@ -114,6 +114,7 @@ class OtherSettings:
     embeddings_storage_mode: str = "cpu"  # `none`, `cpu`, `gpu`, `disk`, `auto`
     embeddings_storage_precision: str = "float32"  # Or `float16`
     embeddings_storage_budget: int | None = None  # Bytes that `auto` may use
+    verbose: bool | None = None  # Show progress; by default unless the log is silenced
     plugins: tuple[Plugin, ...] = ()  # Whom to tell of the run
     on_plugin_error: str = "warn"  # Or `raise`: what to do if one of them fails
 

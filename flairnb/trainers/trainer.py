@@ -75,10 +75,12 @@ from flairnb.trainers.history import (
     Plugin,
     RunLog,
     TrainingInterrupt,
+    TrainingResult,
     WeightWriter,
-    progress,
+    introduction,
     result_columns,
 )
+from .progress import with_progress
 from flairnb.trainers.schedules import (
     AnnealOnPlateau,
     EarlyStopping,
@@ -429,12 +431,11 @@ class Run:
         self.measured = measured_splits(self.splits, settings)
         check_stopping(settings.early_stopping, self.measured)
         self.progress = Progress(chunk_size=settings.mini_batch_chunk_size)
-        self.log, self.history = RunLog(), History()
+        self.log, self.history = RunLog(verbose=settings.verbose), History()
         self.weights: WeightWriter | None = None
         self.signals, self.stop_reason = Signals(), ""
-        self.listeners = SharedListeners(
-            settings.plugins, self.warn, settings.on_plugin_error
-        )
+        plugins = with_progress(settings.plugins)
+        self.listeners = SharedListeners(plugins, self.warn, settings.on_plugin_error)
         self.snapshot: dict[str, Any] = {}  # See `on_nan='rollback'`
         self.results: dict[str, Any] = {}  # What `train` returns
         self.written = self.clock = time.monotonic()  # When the last checkpoint was
@@ -494,7 +495,7 @@ class Run:
         precision = settings.embeddings_storage_precision
         how = (settings.embeddings_storage_mode, precision)
         budget = settings.embeddings_storage_budget
-        for line in store_vectors(self.model, splits, *how, budget):
+        for line in store_vectors(self.model, splits, *how, budget, settings.verbose):
             say(line)
 
 # %% ../../nbs/29_trainer.ipynb #card-of-run
@@ -555,7 +556,8 @@ def open_files(
             (folder / name).unlink(missing_ok=True)
     ends = kept["files"] if kept else dict.fromkeys(GROWING, 0)
     if settings.create_file_logs:
-        run.log = RunLog(folder / "training.log", ends["training.log"])
+        path = folder / "training.log"
+        run.log = RunLog(path, ends["training.log"], settings.verbose)
     if settings.create_loss_file:
         run.history.path = folder / "loss.tsv"
     if settings.write_weights:
@@ -586,11 +588,10 @@ def introduce(
     settings: Settings,  # How
 ) -> None:
     "Say what a run is about"
-    log.note(str(model))
+    defaults = Settings(settings.base_path).as_card()
+    log.note("\n".join(introduction(model, settings.as_card(), defaults)))
     listed = " + ".join(f"{len(split)} {name}" for name, split in splits.items())
     log.say(f"Corpus: {listed} sentences")
-    for name, value in settings.as_card().items():
-        log.note(f" - {name}: {value}")
 
 # %% ../../nbs/29_trainer.ipynb #best
 BEST, KEPT = "best-model.pt", ".best-model.pt.kept"
@@ -942,13 +943,10 @@ def mean_norm(
 def report_step(
     run: Run,  # Where it happens
     batches: int,  # Of an epoch
-    speed: float,  # Points a second
 ) -> None:
-    "Write down how it goes in the middle of an epoch"
-    now, rate = run.progress, learning_rate_of(run.optimizer)
-    where = f"epoch {now.epoch} - iter {now.batch}/{batches}"
-    loss = f"loss {mean_loss(now):.8f}"
-    run.log.note(f"{where} - {loss} - tokens/sec: {speed:.2f} - lr: {rate:g}")
+    "Look at the loss in the middle of an epoch, and write weights down"
+    now = run.progress
+    mean_loss(now)
     if run.weights is not None:
         run.weights.write(now.steps, run.model)
 
@@ -975,10 +973,8 @@ def train_epoch(
     now, model, train = run.progress, run.model, run.splits["train"]
     model.train()
     order = batches_of(train, run.settings, now.epoch, now.growth)
-    bar = progress(order, f"epoch {now.epoch}", now.batch)
-    every, started, before = max(1, len(order) // 10), time.time(), now.points
-    batches = iterate(train, order[now.batch :], model.device)
-    for _, batch in zip(bar, batches, strict=True):
+    every = max(1, len(order) // 10)
+    for batch in iterate(train, order[now.batch :], model.device):
         loss, points = one_step(run, batch, len(order))
         run.schedule.step_done()
         now.batch, now.steps = now.batch + 1, now.steps + 1
@@ -986,9 +982,7 @@ def train_epoch(
         now.loss = now.loss + loss
         tell_of_batch(run, "after_training_batch", batch, len(order), loss, points)
         if now.batch % every == 0:
-            speed = (now.points - before) / max(time.time() - started, 1e-9)
-            bar.set_postfix_str(f"loss {mean_loss(now):.4f}, {speed:.0f} tokens/s")
-            report_step(run, len(order), speed)
+            report_step(run, len(order))
         between_steps(run, len(order))
     return mean_loss(now)
 
@@ -1140,7 +1134,7 @@ def until_the_end(
     with run.signals:
         try:
             with run.signals.at_once():
-                run.store_vectors(run.log.say if kept is None else logger.info)
+                run.store_vectors(run.log.say if kept is None else run.log.show)
             if kept is not None:
                 restore_random_states(kept["training"]["random"])
             run.tell("after_setup")
@@ -1179,7 +1173,7 @@ def note_test(
 
 def results_of(
     run: Run,  # Whose epochs are over
-) -> dict[str, Any]:  # What `train` returns
+) -> TrainingResult:  # What `train` returns
     "Test the best model, which stays in memory, and collect the histories"
     test, score, now = run.splits.get("test"), 0.0, run.progress
     parts: dict[str, dict[str, float]] = {}
@@ -1195,7 +1189,7 @@ def results_of(
     for name, row in parts.items():
         run.log.say(f"{name}: score {row['SCORE']:.4f} - loss {row['LOSS']:.4f}")
     run.model.eval()
-    return {
+    found = {
         "test_score": score,
         "parts": parts,
         "dev_score_history": now.dev_scores,
@@ -1203,6 +1197,7 @@ def results_of(
         "dev_loss_history": run.history.column("DEV_LOSS"),
         "stop_reason": run.stop_reason,
     }
+    return TrainingResult(found, run.history.rows)
 
 
 def facts_of(
@@ -1242,7 +1237,7 @@ def carry_out(
     run: Run,  # What was made ready
     kept: Mapping[str, Any] | None = None,  # The checkpoint that it goes on from
     override: Collection[str] = (),  # What stays as it is in the run
-) -> dict[str, Any]:  # What `train` returns
+) -> TrainingResult:  # What `train` returns
     "Train, save the last model, and tell the scores; after `SIGTERM`, exit with 143"
     check_share(run.settings.mini_batch_size)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -1254,9 +1249,9 @@ def carry_out(
             if stopped not in (0, signal.SIGINT):
                 wait()
                 raise SystemExit(128 + stopped)
-            run.results = results_of(run)
+            found = run.results = results_of(run)
             run.tell("after_training")
-            return run.results
+            return found
         except Exception as error:
             with suppress(OSError):  # no room: the error itself says so
                 run.log.note(f"Training failed: {type(error).__name__}: {error}")
@@ -1300,7 +1295,7 @@ SCHEDULERS = (AnnealOnPlateau, OneCycleLR, LinearSchedulerWithWarmup, constant_r
 FREE = {  # arguments that change nothing in the weights
     "base_path", "checkpoint", "checkpoint_every", "create_file_logs", "plugins",
     "create_loss_file", "save_final_model", "save_model_each_k_epochs", "override",
-    "on_plugin_error", "write_weights",
+    "on_plugin_error", "write_weights", "verbose",
 }  # fmt: skip
 
 
@@ -1536,13 +1531,14 @@ class ModelTrainer:
         on_plugin_error: str = "warn",  # Or `raise`: what to do if one of them fails
         seed: int | None = None,  # Start all random generators from it
         override: Sequence[str] = (),  # What may differ from the checkpoint
+        verbose: bool | None = None,  # Show progress, by default if the log speaks
         **optimizer_arguments: Any,  # Such as `weight_decay` or `momentum`
-    ) -> dict[str, Any]:  # `test_score`, the histories, `stop_reason`
+    ) -> TrainingResult:  # `test_score`, the histories, `stop_reason`
         "Train the model; an argument that nothing takes is a `TypeError`"
         given = {k: v for k, v in locals().items() if k not in ("self", "override")}
         return self._carry_out(given, list(override))
 
-    def _carry_out(self, given: dict[str, Any], override: list[str]) -> dict[str, Any]:
+    def _carry_out(self, given: dict[str, Any], override: list[str]) -> TrainingResult:
         "Make arguments into a run"
         kept, self._kept = self._kept, None
         said, seed = set(self._said or ()), given["seed"]
@@ -1564,7 +1560,7 @@ class ModelTrainer:
 
     def _go_on(
         self, kept: Restored, settings: Settings, override: list[str]
-    ) -> dict[str, Any]:
+    ) -> TrainingResult:
         "Make a checkpoint and arguments into a run"
         RESTORED.pop(self.model, None)
         settings = capped(settings, kept.state["progress"]["epoch"] - 1)
@@ -1591,7 +1587,7 @@ class ModelTrainer:
         embeddings_storage_mode: str = "none",  # Nothing stays the same
         use_final_model_for_eval: bool = True,  # Test the last model, not the best
         **others: Any,  # As for `train`
-    ) -> dict[str, Any]:  # As from `train`
+    ) -> TrainingResult:  # As from `train`
         "Train with the settings that suit transformers"
         given = {k: v for k, v in locals().items() if k not in ("self", "others")}
         given["optimizer"] = optimizer or self.optimizer or AdamW
@@ -1660,7 +1656,7 @@ class ModelTrainer:
         model: Model | str | Path,  # `checkpoint.pt`, or a model read by the above
         additional_epochs: int | None = None,  # More than there are, not in total
         **trainer_args: Any,  # As for `train`, `base_path` as before
-    ) -> dict[str, Any]:  # As from `train`
+    ) -> TrainingResult:  # As from `train`
         "Go on with a run; raises `ValueError` if the model comes from no checkpoint"
         if not isinstance(model, Model):
             model = type(self).load_checkpoint(model, self.corpus).model
