@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -23,8 +24,8 @@ import torch
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PACE', 'BAR', 'Item', 'PAINTERS', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown',
-           'ProgressLine', 'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
+__all__ = ['logger', 'PACE', 'BAR', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown', 'ProgressLine',
+           'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
 def _sync_folder(folder: Path) -> None:
@@ -99,7 +100,8 @@ class _ToStandardError(logging.Handler):
 logger = logging.getLogger("flairnb")
 if not logger.handlers:
     logger.addHandler(_ToStandardError())
-    logger.setLevel(logging.INFO)
+    if logger.level == logging.NOTSET:  # nobody has chosen another
+        logger.setLevel(logging.INFO)
     logger.propagate = False
 
 # %% ../nbs/00_foundation.ipynb #duration
@@ -254,13 +256,11 @@ def default_device() -> torch.device:
     return torch.device(found.type, int(here) % torch.accelerator.device_count())
 
 # %% ../nbs/00_foundation.ipynb #pictured
-PAINTERS: list[Callable[[Any], str | None]] = []  # HTML of what they know, or nothing
-
-
 class Pictured:
-    "What a notebook shows as HTML, where a painter knows how"
+    "What a notebook shows as HTML, if there is a picture of it"
 
     __slots__ = ()
 
     def _repr_html_(self) -> str | None:
-        return next(filter(None, (paint(self) for paint in PAINTERS)), None)
+        found: str | None = import_module("flairnb.rendering").picture_of(self)
+        return found

@@ -6,6 +6,7 @@ import argparse
 import gzip
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -495,6 +496,21 @@ def test_help_has_examples_that_are_valid(command, capsys):
 
         words = shlex.split(example.partition(" < ")[0])
         assert build_parser().parse_args(words).command == command
+
+
+def test_the_version_is_told_without_torch():
+    command = [sys.executable, "-X", "importtime", "-m", "flairnb", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == f"flairnb {__version__}\n"
+    assert "flairnb" in found.stderr and "torch" not in found.stderr
+
+
+def test_a_level_that_was_chosen_before_stays():
+    script = "import flairnb, logging; log = logging.getLogger('flairnb')\n"
+    script += "log.setLevel('ERROR'); import flairnb.foundation; print(log.level)"
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == f"{logging.ERROR}\n"
 
 
 def test_help_and_version(capsys):
