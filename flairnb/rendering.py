@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from functools import cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import numpy as np
-
-from .batches import Batch, by_length
 from .data.corpus import SentenceDataset, count_labels
 from .data.labels import unknown_item
 from .data.pairs import DataPair
 from .data.sentence import TOKEN, WHOLE, Bounds, Sentence
 from .evaluation import METRICS
-from .models.model import Head
-from .nn.layers import evaluating
 
 # %% auto #0
 __all__ = ['PALETTE', 'PAPER', 'INK', 'FAINT', 'RUN', 'Events', 'WORDS', 'KINDS', 'POLICY', 'EXTRAS', 'SHOWN', 'PICTURES',
            'escaped', 'mixed', 'luminance', 'contrast', 'ink_on', 'colour_slots', 'Box', 'boxes_of', 'Piece', 'nested',
            'compared', 'said', 'told', 'direction', 'against', 'text_html', 'chip', 'fill_of', 'style', 'Html',
            'framed', 'sentence_html', 'chosen_layers', 'legend', 'render', 'page', 'bar', 'table', 'result_html',
-           'dictionary_html', 'corpus_html', 'curve', 'history_html', 'model_html', 'picture_of', 'sentence_losses',
-           'copy_of', 'Case', 'worst', 'filters', 'case_html', 'browse_errors']
+           'dictionary_html', 'corpus_html', 'model_html', 'picture_of']
 
 # %% ../nbs/41_rendering.ipynb #escape
 _REFERENCES = {character: f"&#{ord(character)};" for character in "&<>\"'`"}
@@ -670,45 +663,6 @@ def _labels_in(dataset: SentenceDataset) -> dict[str, dict[str, int]]:
     found = {name: count_labels(dataset, name) for name in dataset.table.layers}
     return {name: counts for name, counts in found.items() if counts}
 
-# %% ../nbs/41_rendering.ipynb #curve
-def curve(
-    values: Sequence[float],  # One for each epoch
-    width: int = 120,  # Pixels
-    height: int = 24,  # Pixels
-) -> str:  # An `<svg>` element
-    "The course of a number as a line; gaps where it is no number"
-    there = [value for value in values if math.isfinite(value)]
-    low, high = min(there, default=0.0), max(there, default=0.0)
-    step, span = width / max(len(values) - 1, 1), (high - low) or 1.0
-    path, pen = "", "M"
-    for place, value in enumerate(values):
-        if not math.isfinite(value):
-            pen = "M"
-            continue
-        y = height - 3 - (value - low) / span * (height - 6)
-        path, pen = path + f"{pen}{place * step:.1f} {y:.1f}", "L"
-    size = f'width="{width}" height="{height}"'
-    view = f'viewBox="-2 0 {width + 4} {height}"'
-    line = f'<path d="{path}" stroke-width="1.5" stroke-linecap="round"/>'
-    return f'<svg {size} {view} role="img" aria-label="curve">{line}</svg>'
-
-# %% ../nbs/41_rendering.ipynb #history-html
-def history_html(
-    history: Any,  # A `History`
-) -> str:  # HTML
-    "The numbers of a run as lines"
-    names = dict.fromkeys(name for row in history.rows for name in row)
-    rows = []
-    for name in names:
-        values = [x for x in history.column(name) if isinstance(x, (int, float))]
-        if name == "EPOCH" or len(values) < len(history.column(name)) or not values:
-            continue
-        best = (min if "LOSS" in name or "RATE" in name else max)(values)
-        line = f"<td>{curve(values)}</td>"
-        rows.append([name, line, *(f"{x:.4g}" for x in (values[0], best, values[-1]))])
-    title = f"<p>{len(history.rows)} epochs</p>"
-    return title + (table(["", "", "first", "best", "last"], rows) if rows else "")
-
 # %% ../nbs/41_rendering.ipynb #model-html
 def model_html(
     model: Any,  # A model
@@ -739,7 +693,6 @@ def _sentence_picture(sentence: Any) -> str:
 PICTURES: dict[str, Callable[[Any], str]] = {
     "Corpus": corpus_html,
     "Dictionary": dictionary_html,
-    "History": history_html,
     "Result": result_html,
     "Sentence": _sentence_picture,
     "StoredModel": model_html,
@@ -747,7 +700,7 @@ PICTURES: dict[str, Callable[[Any], str]] = {
 
 
 def picture_of(
-    thing: Any,  # A sentence, corpus, dictionary, result, history or model
+    thing: Any,  # A sentence, corpus, dictionary, result or model
 ) -> Html | None:  # Its picture, if there is one for things of its kind
     "What a notebook shows of something"
     names = (kind.__name__ for kind in type(thing).__mro__)
@@ -756,142 +709,3 @@ def picture_of(
         return None
     made = paint(thing)
     return made if isinstance(made, Html) else framed(made)
-
-# %% ../nbs/41_rendering.ipynb #losses
-def sentence_losses(
-    model: Head,  # A model that predicts labels
-    sentences: SentenceDataset | Sequence[Sentence],  # With gold labels
-    gold_label_type: str | None = None,  # Their layer, by default the model's
-    mini_batch_size: int = 32,  # Sentences in a batch
-) -> np.ndarray:  # Summed over the points of each, (n,); 0 without words
-    "The loss of each sentence"
-    dataset = SentenceDataset.of(sentences).current()
-    layer, losses = gold_label_type or model.label_type, np.zeros(len(dataset))
-    with evaluating(model):
-        for places in by_length(dataset.lengths, mini_batch_size):
-            filled = places[dataset.lengths[places] > 0]
-            if not len(filled):
-                continue
-            rows = dataset.rows[filled]
-            scores = model(Batch(dataset.table, rows, model.device))  # (b, ...)
-            for n, (place, length) in enumerate(
-                zip(filled, dataset.lengths[filled], strict=True)
-            ):
-                own = scores[n : n + 1]
-                own = own[:, :length] if own.dim() == 3 else own  # (1, t, k)
-                one = Batch(dataset.table, rows[n : n + 1], model.device)
-                losses[place] = float(model._loss(own, one, layer)[0])
-    return losses
-
-# %% ../nbs/41_rendering.ipynb #copies
-def copy_of(
-    sentence: Sentence,  # Someone's
-) -> Sentence:  # One like it
-    "A copy with the same labels and the same context"
-    made = deepcopy(sentence)
-    before, after = (list(sentence._side(step))[::step] for step in (-1, 1))
-    return made.set_context(before, after) if before or after else made
-
-# %% ../nbs/41_rendering.ipynb #worst
-class Case(NamedTuple):
-    "A sentence that was predicted"
-
-    sentence: Sentence  # A copy, with the prediction
-    loss: float  # Summed over its points
-    boxes: list[Box]  # Gold and predicted labels, with verdicts
-
-    @property
-    def errors(self) -> list[Box]:
-        "The labels that are not right"
-        return [box for box in self.boxes if box.verdict != "right"]
-
-
-def worst(
-    model: Head,  # A model that predicts labels
-    sentences: SentenceDataset | Sequence[Sentence],  # With gold labels
-    gold_label_type: str | None = None,  # Their layer, by default the model's
-    most: int = 50,  # Sentences to return
-    mini_batch_size: int = 32,  # Sentences in a batch
-) -> list[Case]:  # Highest loss first
-    "Predict the sentences that surprise a model most"
-    gold = gold_label_type or model.label_type
-    losses = sentence_losses(model, sentences, gold, mini_batch_size)
-    order = np.argsort(-losses, kind="stable")[:most].tolist()
-    copies = [copy_of(sentences[place]) for place in order]
-    layer: dict[str, Any] = {"label_name": "predicted" + "_" * (gold == "predicted")}
-    model.predict(copies, mini_batch_size, **layer)
-    cases = []
-    for place, one in zip(order, copies, strict=True):
-        found = boxes_of(one, layer.values())
-        boxes = compared(boxes_of(one, [gold]), found)
-        cases.append(Case(one, float(losses[place]), boxes))
-    return cases
-
-# %% ../nbs/41_rendering.ipynb #filters
-def filters(
-    name: str,  # Of the group
-    choices: Mapping[str, int],  # What can be chosen, with how many there are
-) -> tuple[str, str]:  # Buttons and rules
-    "Radio buttons, and the rules that make them hide what was not chosen"
-    button = '<label><input type="radio" name="{0}" class="{0}{1}"{2}> {3}</label> '
-    buttons = button.format(name, "", " checked", "all")
-    rules = ""
-    for number, (choice, count) in enumerate(choices.items()):
-        shown = f"{escaped(choice)} ({count})"
-        buttons += button.format(name, number, "", shown)
-        rules += f".flairnb form:has(input.{name}{number}:checked) "
-        rules += f"details:not(.{name}{number}){{display:none}}"
-    return f"<p>{buttons}</p>", rules
-
-# %% ../nbs/41_rendering.ipynb #case-html
-def case_html(
-    case: Case,  # A sentence
-    number: int,  # Its place in the list, from 1
-    classes: Iterable[str],  # For the filters
-    slots: Mapping[str, int],  # Colours of labels
-) -> str:  # A `<details>` element
-    "A sentence that can be folded"
-    counts = dict.fromkeys(KINDS[1:], 0)
-    for box in case.errors:
-        counts[box.verdict] += 1
-    told = " · ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "no error"
-    head = f"<summary>{number}. loss {case.loss:.2f} · {told}</summary>"
-    picture = sentence_html(case.sentence, case.boxes, slots)
-    return f'<details open class="{" ".join(classes)}">{head}{picture}</details>'
-
-# %% ../nbs/41_rendering.ipynb #browse-errors
-def browse_errors(
-    model: Head,  # A model that predicts labels
-    sentences: SentenceDataset | Sequence[Sentence],  # With gold labels
-    gold_label_type: str | None = None,  # Their layer, by default the model's
-    most: int = 50,  # Sentences to show
-    mini_batch_size: int = 32,  # Sentences in a batch
-) -> Html:  # A list
-    "The sentences that surprise a model most, with their errors; see `page`"
-    cases = worst(model, sentences, gold_label_type, most, mini_batch_size)
-    slots = colour_slots(box.label for case in cases for box in case.boxes)
-    groups = {"label": _labels_wrong, "kind": _kinds_wrong}
-    top, items, tallies = "", list[str](), dict[str, list[str]]()
-    for name, of in groups.items():
-        counts = Counter(value for case in cases for value in of(case))
-        tallies[name] = [value for value, _ in counts.most_common(SHOWN)]
-        buttons, rules = filters(name, {x: counts[x] for x in tallies[name]})
-        top += f"<style>{rules}</style>{buttons}"
-    for number, case in enumerate(cases, 1):
-        classes = [
-            f"{name}{tallies[name].index(value)}"
-            for name, of in groups.items()
-            for value in sorted(of(case))
-            if value in tallies[name]
-        ]
-        items.append(case_html(case, number, classes, slots))
-    return framed(f"<form>{top}{''.join(items)}</form>")
-
-
-def _labels_wrong(case: Case) -> set[str]:
-    "Labels that an error of this sentence is about"
-    return {x for box in case.errors for x in (box.label, box.gold) if x}
-
-
-def _kinds_wrong(case: Case) -> set[str]:
-    return {box.verdict for box in case.errors} or {"no error"}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from flairnb import set_seed
 from flairnb.data import Corpus, DataPair, Dictionary, Sentence
 from flairnb.embeddings import DocumentPoolEmbeddings, OneHotEmbeddings
+from flairnb.error_browser import browse_errors, sentence_losses, worst
 from flairnb.evaluation import SpanCounts, TokenCounts
 from flairnb.models import SequenceTagger, TextClassifier
 from flairnb.rendering import (
@@ -25,7 +26,6 @@ from flairnb.rendering import (
     PALETTE,
     PAPER,
     Box,
-    browse_errors,
     colour_slots,
     compared,
     contrast,
@@ -37,12 +37,9 @@ from flairnb.rendering import (
     page,
     picture_of,
     render,
-    sentence_losses,
     style,
     table,
-    worst,
 )
-from flairnb.trainers.history import History
 
 VOID = {"br", "meta", "input"}
 
@@ -435,13 +432,9 @@ def test_filters_hide_by_class_without_a_script(tagger, corpus):
 def test_every_kind_of_thing_has_a_picture(corpus, tagger, classifier):
     counts = TokenCounts(["<b>", "Y"])
     counts.add([0, 1, 1], [0, 1, 0])
-    history = History()
-    history.add({"EPOCH": 1, "TRAIN_LOSS": float("nan"), "NOTE<": 0.5, "TIME": "12:00"})
-    history.add({"EPOCH": 2, "TRAIN_LOSS": 0.25, "NOTE<": 1.0, "TIME": "12:01"})
     dictionary = Dictionary.of([f"<{n}>" for n in range(70)])
     expected = {
         "0.6667": counts.result(),
-        "2 epochs": history,
         "and 20 more": dictionary,
         "<names>": corpus,
         "OneHotEmbeddings": tagger,
@@ -455,7 +448,7 @@ def test_every_kind_of_thing_has_a_picture(corpus, tagger, classifier):
 
 
 def test_pictures_of_nothing_are_pictures():
-    for thing in (TokenCounts(["a"]).result(), History(), Dictionary.of([])):
+    for thing in (TokenCounts(["a"]).result(), Dictionary.of([])):
         Reader(picture_of(thing))
     Reader(picture_of(Corpus([], name="empty", sample_missing_splits=False)))
 
