@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import tokenize
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def test_both_languages_run_the_same_code(path):
 def test_prose_is_korean(path):
     for name, (kind, source) in cells(path).items():
         if kind == "markdown":
-            prose = [c for c in source if c.isalpha()]
+            told = re.sub(r"`[^`]*`|\]\([^)]*\)|\*[A-Za-z]+\*", "", source)
+            prose = [c for c in told if c.isalpha()]
             hangul = sum("가" <= c <= "힣" for c in prose)
             assert hangul > len(prose) / 3, name
 
