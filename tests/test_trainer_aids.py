@@ -6,10 +6,21 @@ import shutil
 
 import pytest
 import torch
-from test_resume import plain_files, plain_log, plain_state, same
+from test_resume import (
+    classes,
+    plain_files,
+    plain_log,
+    plain_state,
+    same,
+    words_of,
+)
 from test_trainer import corpus_of, read, scripted, table, tagger_for, train
 from torch.optim.lr_scheduler import OneCycleLR
 
+from flairnb.batches import Batch
+from flairnb.data.labels import Dictionary
+from flairnb.embeddings import DocumentPoolEmbeddings
+from flairnb.models import TextClassifier
 from flairnb.trainers import EarlyStopping, ModelTrainer
 from flairnb.trainers.history import Plugin
 from flairnb.trainers.schedules import LinearSchedulerWithWarmup
@@ -278,3 +289,64 @@ def test_what_is_asked_for_goes_on_to_the_bit(tmp_path, monkeypatch):
         assert same(plain_state(place / "run"), state)
         assert same(plain_files(place / "run"), files)
         assert plain_log(place / "run") == log
+
+
+# --- a loss that does not want to be quite sure ---
+
+
+def classifier(folder, smoothing, **chosen):
+    corpus = classes()
+    torch.manual_seed(1)
+    vectors = DocumentPoolEmbeddings([words_of()], fine_tune_mode="none")
+    labels = Dictionary.of(["short", "long"])
+    model = TextClassifier(vectors, "size", labels, label_smoothing=smoothing)
+    given = {"max_epochs": 2, "seed": 1, "checkpoint": True, **chosen}
+    found = ModelTrainer(model, corpus).train(folder, **given)
+    return corpus, model, found
+
+
+def test_labels_are_smoothed_while_a_classifier_learns(tmp_path):
+    once = {"max_epochs": 1, "mini_batch_size": 99, "use_final_model_for_eval": True}
+    _, plain, sure = classifier(tmp_path / "a", 0.0, **once)
+    corpus, model, found = classifier(tmp_path / "b", 0.3, **once)
+    assert found["train_loss_history"] != sure["train_loss_history"]
+    assert not torch.equal(weights_of(plain), weights_of(model))
+    again = read(tmp_path / "b" / "final-model.pt")
+    assert again.config() == model.config()
+    assert again.config()["label_smoothing"] == 0.3
+    # what is measured is not smoothed
+    scores = again.eval().forward(Batch(*table_of_dev(corpus)))
+    gold = [label_of(sentence) for sentence in corpus.dev]
+    numbers = torch.tensor([again.classes.labels.index(label) for label in gold])
+    wanted = torch.nn.functional.cross_entropy(scores, numbers)
+    assert again.evaluate(corpus.dev).loss == pytest.approx(float(wanted), rel=1e-5)
+
+
+def table_of_dev(corpus):
+    dev = corpus.dev.current()
+    return dev.table, dev.rows
+
+
+def label_of(sentence):
+    return sentence.get_labels("size")[0].value
+
+
+def test_smoothing_goes_on_with_a_run(tmp_path):
+    classifier(tmp_path / "whole", 0.2, max_epochs=3)
+    classifier(tmp_path / "part", 0.2)
+    path = tmp_path / "part" / "checkpoint.pt"
+    trainer = ModelTrainer.load_checkpoint(path, classes())
+    trainer.train(tmp_path / "part", max_epochs=3)
+    ends = [read(tmp_path / x / "final-model.pt") for x in ("whole", "part")]
+    assert torch.equal(*map(weights_of, ends))
+
+
+def test_smoothing_that_means_nothing_is_refused():
+    vectors = DocumentPoolEmbeddings([words_of()], fine_tune_mode="none")
+    labels = Dictionary.of(["short", "long"])
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="label_smoothing lies from 0 up to 1"):
+            TextClassifier(vectors, "size", labels, label_smoothing=share)
+    chosen = {"label_smoothing": 0.1, "multi_label": True}
+    with pytest.raises(ValueError, match="means nothing with multi_label=True"):
+        TextClassifier(vectors, "size", labels, **chosen)

@@ -38,9 +38,9 @@ from ..nn.layers import LockedDropout, WordDropout, evaluating
 
 # %% auto #0
 __all__ = ['NO_CLASS', 'text_labels', 'count_text_labels', 'ClassSet', 'labels_per_text', 'class_warnings', 'class_loss',
-           'by_class', 'best_threshold', 'check_thresholds', 'choose_classes', 'write_classes', 'compare_classes',
-           'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead', 'document_embeddings_of',
-           'TextClassifier']
+           'check_smoothing', 'by_class', 'best_threshold', 'check_thresholds', 'choose_classes', 'write_classes',
+           'compare_classes', 'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead',
+           'document_embeddings_of', 'TextClassifier']
 
 # %% ../../nbs/23_text_classifier.ipynb #text-labels
 def text_labels(
@@ -157,15 +157,29 @@ def class_loss(
     scores: Tensor,  # Of a batch, (b, k)
     gold: Tensor,  # Classes, (b,) int64 with `NO_CLASS`; or truth values, (b, k) bool
     weights: Tensor | None = None,  # Of the classes, (k,)
+    smoothing: float = 0.0,  # Share of belief that is spread over all classes
 ) -> Tensor:  # One number
     "Summed loss of a batch"
     if gold.ndim == 1:
         options: dict[str, Any] = {"ignore_index": NO_CLASS, "reduction": "sum"}
+        options["label_smoothing"] = smoothing
         return nn.functional.cross_entropy(scores, gold, weights, **options)
     told = gold.to(scores.dtype)
     return nn.functional.binary_cross_entropy_with_logits(
         scores, told, weights, reduction="sum"
     )
+
+
+def check_smoothing(
+    smoothing: float,  # Share of belief that is spread over all classes
+    multi_label: bool,  # Whether a text may have several classes
+) -> None:
+    "Raise `ValueError` for a share that cannot be, or where there is none to spread"
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"label_smoothing lies from 0 up to 1, not {smoothing}")
+    if smoothing and multi_label:
+        message = "label_smoothing spreads the belief in one class over the others"
+        raise ValueError(f"{message}: it means nothing with multi_label=True")
 
 
 def by_class(
@@ -315,6 +329,7 @@ class ClassifierSettings:
     dropout: float = 0.0
     locked_dropout: float = 0.0
     word_dropout: float = 0.0
+    label_smoothing: float = 0.0
 
     def layers(self, size: int, classes: int) -> nn.ModuleDict:
         "From vectors of length `size` to scores of classes"
@@ -360,6 +375,7 @@ class ClassHead(Head):
         self.label_type, self.embeddings = label_type, embeddings
         self.label_dictionary = Dictionary.from_dict(dictionary.to_dict())
         several = settings.may_have_several(dictionary, kind)
+        check_smoothing(settings.label_smoothing, several)
         self.settings, self.classes = settings, ClassSet.of(dictionary, several)
         self.multi_label_threshold = threshold
         weights, labels = settings.loss_weights, self.classes.labels
@@ -418,7 +434,8 @@ class ClassHead(Head):
         size = len(gold) if self.multi_label else int((gold != NO_CLASS).sum())
         told = torch.from_numpy(gold).to(scores.device)
         weights = None if self._weights is None else self._weights.to(scores.device)
-        return class_loss(scores, told, weights), size
+        smoothing = self.settings.label_smoothing if self.training else 0.0
+        return class_loss(scores, told, weights, smoothing), size
 
     # --- what the user asks ---
 
@@ -499,8 +516,8 @@ class ClassHead(Head):
     def config(self) -> dict[str, Any]:
         "Settings that build this classifier again, ready for JSON"
         settings, weights = self.settings, self.settings.loss_weights
-        drops = ("dropout", "locked_dropout", "word_dropout")
-        return {name: getattr(settings, name) for name in drops} | {
+        plain = ("dropout", "locked_dropout", "word_dropout", "label_smoothing")
+        return {name: getattr(settings, name) for name in plain} | {
             "embeddings": describe(self.embeddings),
             "label_type": self.label_type,
             "label_dictionary": self.label_dictionary.to_dict(),
@@ -549,13 +566,14 @@ class TextClassifier(ClassHead):
         locked_dropout: float = 0.0,  # The same here, since a text is one vector
         word_dropout: float = 0.0,  # Share of texts whose vector is dropped
         document_embeddings: DocumentEmbeddings | None = None,  # Older name
+        label_smoothing: float = 0.0,  # Share of belief spread over all classes
     ) -> None:
         "Build the layers; raises `ValueError` or `TypeError` on what does not fit"
         super().__init__()
         name = type(self).__name__
         found = document_embeddings_of(embeddings, document_embeddings, name)
-        drops = (dropout, locked_dropout, word_dropout)
-        settings = ClassifierSettings(multi_label, loss_weights, *drops)
+        rest = (dropout, locked_dropout, word_dropout, label_smoothing)
+        settings = ClassifierSettings(multi_label, loss_weights, *rest)
         named = (label_type, label_dictionary, settings, multi_label_threshold)
         self._build(found, found.embedding_length, *named)
 

@@ -51,13 +51,14 @@ class TextPairClassifier(ClassHead):
         locked_dropout: float = 0.0,  # The same here, since a pair is one vector
         word_dropout: float = 0.0,  # Share of pairs whose vector is dropped
         document_embeddings: DocumentEmbeddings | None = None,  # Older name
+        label_smoothing: float = 0.0,  # Share of belief spread over all classes
     ) -> None:
         "Build the layers; raises `ValueError` or `TypeError` on what does not fit"
         super().__init__()
         name = type(self).__name__
         found = document_embeddings_of(embeddings, document_embeddings, name)
-        drops = (dropout, locked_dropout, word_dropout)
-        settings = ClassifierSettings(multi_label, loss_weights, *drops)
+        rest = (dropout, locked_dropout, word_dropout, label_smoothing)
+        settings = ClassifierSettings(multi_label, loss_weights, *rest)
         self.embed_separately = embed_separately
         self._view = PairView(embed_separately, separator_of(found))
         size = found.embedding_length * (2 if embed_separately else 1)
