@@ -90,6 +90,11 @@ def jupyter_lab(folder):
         name: str(Path(folder) / ".jupyter")
         for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")
     }
+    quiet = Path(folder) / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+    quiet.mkdir(parents=True)  # no question whether news are wanted
+    (quiet / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}'
+    )
     command = [sys.executable, "-m", "jupyterlab", *said]
     with running(command, folder, **own) as process:
         address = f"http://127.0.0.1:{port}"

@@ -311,7 +311,7 @@ def test_a_view_that_watches_nothing_can_be_stopped():
 
 # --- in a browser ---
 
-CELL = """
+READY = """
 import logging, time
 import torch
 from flairnb.data import Corpus, Sentence
@@ -337,8 +337,9 @@ tagger = SequenceTagger(vectors, labels, "upos", hidden_size=4)
 class Slowly(Plugin):
     def after_training_batch(self, moment):
         time.sleep(0.02)
+"""
 
-
+TRAIN = """
 result = ModelTrainer(tagger, corpus).train(
     "run", learning_rate=0.02, mini_batch_size=4, max_epochs=2000, monitor_test=True,
     plugins=[LiveView(), Slowly],
@@ -370,7 +371,7 @@ def test_in_a_browser_curves_grow_and_the_button_stops_the_run(tmp_path):
         pytest.skip("no Chromium: install one, or name it in FLAIRNB_BROWSER")
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     pytest.importorskip("websocket", reason="websocket-client is not installed")
-    notebook_of(tmp_path / "live.ipynb", CELL)
+    notebook_of(tmp_path / "live.ipynb", READY, TRAIN)
     with jupyter_lab(tmp_path) as lab, browser_page(program, tmp_path) as page:
         page.call("Page.enable")
         page.call("Emulation.setFocusEmulationEnabled", enabled=True)
@@ -382,6 +383,7 @@ def test_in_a_browser_curves_grow_and_the_button_stops_the_run(tmp_path):
         page.until(f"({LINES}) && ({BUTTON}) !== undefined")
         page.until('document.querySelectorAll(".jp-OutputArea tr").length >= 6')
         if shot := os.environ.get("FLAIRNB_SCREENSHOT"):
+            page.value(f"{BUTTON}.scrollIntoView({{block: 'start'}})")
             page.picture(shot)
         rows = page.value('document.querySelectorAll(".jp-OutputArea tr").length')
         page.click(BUTTON)

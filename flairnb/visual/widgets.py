@@ -20,7 +20,7 @@ from flairnb.trainers.history import (
     on_screen,
 )
 from ..trainers.progress import ShowProgress, told
-from .training_curves import STYLES
+from .training_curves import SPLITS, STYLES
 
 # %% auto #0
 __all__ = ['WIDTH', 'HEIGHT', 'LEFT', 'RIGHT', 'TOP', 'BOTTOM', 'DASHES', 'Points', 'Curve', 'STOP', 'NO_CLICKS', 'SCROLLS',
@@ -42,20 +42,21 @@ def round_marks(
     return [float(f"{step * n:.10g}") for n in range(first, max(last, first + 1) + 1)]
 
 # %% ../../nbs/39_widgets.ipynb #curve
-WIDTH, HEIGHT = 390, 215  # of a picture
-LEFT, RIGHT, TOP, BOTTOM = 48, 376, 30, 190  # of what is inside its axes
+WIDTH, HEIGHT = 360, 215  # of a picture
+LEFT, RIGHT, TOP, BOTTOM = 48, 346, 30, 190  # of what is inside its axes
 DASHES = {"-": "", "--": "7 4", "-.": "7 3 2 3", ":": "2 3"}
 Points = Sequence[tuple[float, float]]
 
 
-def _curve(points: Points, style: int, name: str) -> str:
-    "A line on the canvas, and its entry in the legend"
+def _curve(points: Points, name: str, place: int) -> str:
+    "A line on the canvas, and its entry in the legend; a split always looks the same"
+    style = SPLITS.index(name) if name in SPLITS else place
     look = STYLES[style % len(STYLES)]
     color = look["color"]
     stroke = f'stroke="{color}" stroke-width="2" fill="none"'
     dashes = f'{stroke} stroke-dasharray="{DASHES[str(look["linestyle"])]}"'
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    (x, y), at = points[-1], LEFT + 100 * style
+    (x, y), at = points[-1], LEFT + 90 * place
     return (
         f'<polyline points="{path}" {dashes}/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>'
@@ -99,12 +100,12 @@ def curves_svg(
     wide = (RIGHT - LEFT) / max(epochs[-1] - epochs[0], 1e-9)
     high = (BOTTOM - TOP) / (marks[-1] - marks[0])
     inside = _grid(marks, epochs, f"{title} by epoch")
-    for style, (name, points) in enumerate(known.items()):
+    for place, (name, points) in enumerate(known.items()):
         places = [
             (LEFT + (x - epochs[0]) * wide, BOTTOM - (y - marks[0]) * high)
             for x, y in points
         ]
-        inside += _curve(places, style, name) if places else ""
+        inside += _curve(places, name, place) if places else ""
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     look = 'font-family="sans-serif" font-size="11" fill="#333"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box} {look}>{inside}</svg>'
