@@ -237,14 +237,14 @@ def check_arguments(
             raise TypeError(f"{message} {optimizer.__name__} takes: {', '.join(takes)}")
 
 # %% ../../nbs/27_steps.ipynb #refused
-_LOGGER = "give a plugin that writes what it hears"
+_LOGGER = "take plugins=[TensorboardLogger()], see flairnb.loggers"
 _STATE = "checkpoint=True keeps it, and ModelTrainer.load_checkpoint goes on with it"
 REFUSED = {  # arguments of Flair 0.9 to 0.15.1, and what to do instead
     "amp_opt_level": "apex is gone: use_amp=True multiplies in bfloat16",
     "epoch": "ModelTrainer.load_checkpoint goes on where a run was stopped",
     "eval_on_train_shuffle": "take monitor_train_sample=: it is drawn once",
     "metrics_for_tensorboard": _LOGGER,
-    "multi_gpu": "a run uses one device",
+    "multi_gpu": "start the program by torchrun, a process for each GPU",
     "num_workers": "batches are cut from arrays, there is nothing to wait for",
     "optimizer_state_dict": _STATE,
     "param_selection_mode": "take create_file_logs=False, save_final_model=False",
