@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .data.sentence import Sentence
+from .foundation import Pictured
 
 Counts = TypeVar("Counts", bound="LabelCounts")
 
@@ -304,7 +305,7 @@ def check_metric(
 
 # %% ../nbs/20_evaluation.ipynb #result
 @dataclass
-class Result:
+class Result(Pictured):
     "Outcome of an evaluation"
 
     main_score: float  # The number that decides which model is best

@@ -447,6 +447,13 @@ def test_every_kind_of_thing_has_a_picture(corpus, tagger, classifier):
     assert picture_of(3) is None
 
 
+def test_a_notebook_shows_the_picture_and_a_terminal_the_text(corpus, tagger):
+    result = TokenCounts(["X"]).result()
+    for thing in (corpus, tagger, result, corpus.dev[1], Dictionary.of(["X"])):
+        assert thing._repr_html_() == picture_of(thing)
+        assert "<" not in repr(thing).split("\n")[0]
+
+
 def test_pictures_of_nothing_are_pictures():
     for thing in (TokenCounts(["a"]).result(), Dictionary.of([])):
         Reader(picture_of(thing))

@@ -16,7 +16,7 @@ import numpy as np
 
 from .labels import Dictionary, Spans, count_up, unknown_item
 from .sentence import TOKEN, Layer, Sentence
-from ..foundation import current_seed, logger
+from ..foundation import Pictured, current_seed, logger
 
 # %% auto #0
 __all__ = ['PIECE', 'Split', 'SAMPLING', 'LONG', 'StringTable', 'StringBytes', 'SentenceTable', 'pieces', 'token_values',
@@ -723,7 +723,7 @@ Split = SentenceDataset | Sequence[Sentence] | None
 SAMPLING = (True, False, "only_dev", "only_test")
 
 
-class _Splits:
+class _Splits(Pictured):
     "Sentences in the splits train, dev and test"
 
     def __init__(

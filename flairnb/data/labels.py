@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..foundation import atomic_write
+from ..foundation import Pictured, atomic_write
 
 # %% auto #0
 __all__ = ['OPENERS', 'SCHEMES', 'Label', 'unknown_item', 'Dictionary', 'Spans', 'tag_names', 'count_up', 'encode_spans',
@@ -139,7 +139,7 @@ OPENERS: list[Callable[[str | Path], Dictionary | None]] = []  # filled by later
 _FLAGS = ("add_unk", "span_labels", "multi_label")  # kept along with the items
 
 
-class Dictionary(_NumberedItems):
+class Dictionary(_NumberedItems, Pictured):
     "Values in a fixed order: from value to number and back"
 
     def __init__(self, add_unk: bool = True) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .labels import Label, unknown_item
+from ..foundation import Pictured
 from ..tokenization import Tokenizer, tokenizer_from
 
 if TYPE_CHECKING:
@@ -846,7 +847,7 @@ class _Surroundings(_Vectors):
         return found[:context_length]
 
 # %% ../../nbs/03_sentence.ipynb #sentence
-class Sentence(_Surroundings):
+class Sentence(_Surroundings, Pictured):
     "A text as words with offsets and layers of labels"
 
     __slots__ = ("language_code",)

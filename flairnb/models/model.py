@@ -29,7 +29,7 @@ from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Layer, Sentence
 from ..embeddings.base import Embeddings
 from ..evaluation import Calibration, Result, check_metric
-from ..foundation import atomic_write, progress
+from ..foundation import Pictured, atomic_write, progress
 from ..nn.layers import evaluating
 from flairnb.saving import (
     README,
@@ -136,7 +136,7 @@ def labels_with_unseen(
 Kind = TypeVar("Kind", bound="StoredModel")
 
 
-class StoredModel(nn.Module):
+class StoredModel(nn.Module, Pictured):
     "A network that is saved, loaded, sent to the hub and fetched from it"
 
     training_card: dict[str, Any]  # How it was trained, set by the trainer
