@@ -19,7 +19,7 @@ from flairnb.trainers import ModelTrainer
 from flairnb.trainers.history import Plugin
 from flairnb.trainers.schedules import LinearSchedulerWithWarmup
 
-PAGE = Path(__file__).parents[1] / "nbs" / "29_trainer.ipynb"
+PAGE = Path(__file__).parents[1] / "nbs" / "30_trainer.ipynb"
 
 
 def rows():
