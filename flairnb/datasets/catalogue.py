@@ -1151,7 +1151,7 @@ def corpus_class(
         row = CATALOGUE.get(name)
         if row is None:
             names = [*CATALOGUE, *ALIASES]
-            raise AttributeError(f"no corpus has the name {unknown_item(name, names)}")
+            raise AttributeError(f"corpus {unknown_item(name, names)}")
         base: type[Corpus] = CataloguedTreebank
         if row.reader or row.columns:
             base = CataloguedTexts if row.reader else CataloguedColumns
