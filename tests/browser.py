@@ -14,6 +14,8 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIT = 120.0  # seconds until something is said to be missing
 
@@ -180,7 +182,10 @@ def browser_page(program, folder, size=(1200, 900)):
         "about:blank",
     ]
     with running(command, folder) as process:
-        fetched(f"http://127.0.0.1:{port}/json/version", process)
+        try:
+            fetched(f"http://127.0.0.1:{port}/json/version", process)
+        except RuntimeError as error:
+            pytest.skip(f"{program} does not start on this machine: {error}")
         pages = json.loads(fetched(f"http://127.0.0.1:{port}/json", process))
         yield Page(
             next(p["webSocketDebuggerUrl"] for p in pages if p["type"] == "page")
