@@ -366,6 +366,8 @@ LINES = """document.querySelectorAll(".jp-OutputArea svg polyline").length >= 5"
 
 
 def test_in_a_browser_curves_grow_and_the_button_stops_the_run(tmp_path):
+    if "FLAIRNB_BROWSER_TESTS" not in os.environ:
+        pytest.skip("a browser and half a minute: set FLAIRNB_BROWSER_TESTS=1")
     program = find_browser()
     if program is None:
         pytest.skip("no Chromium: install one, or name it in FLAIRNB_BROWSER")
