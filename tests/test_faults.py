@@ -103,7 +103,7 @@ def test_a_signal_ends_a_run_within_a_step_and_it_goes_on(tmp_path, number, wher
     assert found["arguments"].pop("plugins") == wanted["arguments"].pop("plugins")
     assert same(found["training"], wanted["training"])
     assert same(found["history"], wanted["history"])
-    rows = [plain_log(x).split("\nepoch 1, batch ", 1)[1] for x in (run, whole)]
+    rows = [plain_log(x).split("\nCorpus: ", 1)[1] for x in (run, whole)]
     assert rows[0] == rows[1]
 
 
