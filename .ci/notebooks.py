@@ -1,6 +1,6 @@
 """Runs notebooks again, and compares what they print and draw with what they hold.
 
-    python .ci/notebooks.py [--write] [NOTEBOOK ...]
+    python .ci/notebooks.py [--write] [NOTEBOOK or FOLDER ...]
 
 Without a name: all below nbs/. Cells flagged slow or gpu, and cells marked
 `eval: false`, are left out. With --write the fresh outputs are stored.
@@ -137,7 +137,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="store fresh outputs")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    paths = [path.resolve() for path in given.notebook] or notebooks()
+    known = notebooks()
+    wanted = [path.resolve() for path in given.notebook]
+    below = [x for path in wanted for x in known if path in x.parents]
+    paths = [*(x for x in wanted if x.is_file()), *below] if wanted else known
     if not paths:
         parser.error("there is no notebook below nbs/")
     if given.alone:

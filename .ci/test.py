@@ -1,4 +1,7 @@
-"""Every test: the notebooks by nbdev_test, then tests/ by pytest."""
+"""Every test: the library's notebooks by nbdev_test, the other pages, tests/ by pytest.
+
+A page of the tutorials may define a class that the library has as well, so each runs in
+a process of its own, and its outputs are compared with those that it holds."""
 
 from __future__ import annotations
 
@@ -8,18 +11,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("tutorials", "explanations", "ko")  # folders of nbs/ that export nothing
 BESIDE = Path(sys.executable).parent  # the commands of this environment
 
 
 def main() -> int:
-    "Exit status: 0 only if both pass; the second runs also if the first fails"
+    "Exit status: 0 only if all pass; the others run also if one fails"
     environment = os.environ | {
         "PATH": os.pathsep.join([str(BESIDE), os.environ.get("PATH", "")]),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
-    failed = 0
+    failed, elsewhere = 0, f"^([_.]|({'|'.join(PAGES)})$)"
+    library = ["--n_workers", "2", "--timing", "--skip_folder_re", elsewhere]
+    pages = [f"nbs/{one}" for one in PAGES]
     for command in (
-        [str(BESIDE / "nbdev_test"), "--n_workers", "2", "--timing"],
+        [str(BESIDE / "nbdev_test"), *library],
+        [sys.executable, ".ci/notebooks.py", *pages],
         [sys.executable, "-m", "pytest"],
     ):
         print("$", " ".join([Path(command[0]).name, *command[1:]]), flush=True)
