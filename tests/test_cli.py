@@ -766,7 +766,7 @@ def test_what_a_model_file_holds_is_told(capsys, place):
     assert facts["sha256"] == hashlib.sha256(data).hexdigest()
     assert facts["size"] == len(data) and facts["class"] == "SequenceTagger"
     assert {"PRON", "VERB", "NOUN", "ADV"} <= {*facts["labels"]}
-    assert facts["training"]["max_epochs"] == 12
+    assert facts["training"]["arguments"]["max_epochs"] == 12
     weights = Model.load(WORD_MODEL).state_dict().values()
     assert facts["numbers"] == sum(tensor.numel() for tensor in weights)
     text = told(capsys, "info", WORD_MODEL)

@@ -396,7 +396,7 @@ def test_a_full_disk(tmp_path, monkeypatch, held, caplog):
     assert ("stays in memory" in told) == (held < 10_000)
 
 
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
