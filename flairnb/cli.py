@@ -83,7 +83,7 @@ __all__ = ['DEMO_TEXT', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE
            'run_train', 'add_corpus_options', 'add_evaluate', 'report', 'run_evaluate', 'add_predict', 'stream_of',
            'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split', 'run_convert',
            'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of', 'model_facts',
-           'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'add_serve', 'run_serve', 'Command',
+           'fact_text', 'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'add_serve', 'run_serve', 'Command',
            'completion', 'shared_options', 'build_parser', 'one_line', 'as_asked', 'carry_out', 'main']
 
 # %% ../nbs/39_cli.ipynb #train-demo
@@ -692,6 +692,20 @@ def model_facts(
     facts["written by"] = ", ".join(f"{name} {version}" for name, version in versions)
     return facts | {"training": stored.config.get("training") or {}}
 
+# %% ../nbs/39_cli.ipynb #fact-text
+def fact_text(
+    value: Any,  # What is known
+    depth: int = 1,  # How far lines of its own are moved in
+) -> str:  # For people
+    "A fact as text; the entries of a table stand on lines of their own"
+    if isinstance(value, dict):
+        rows = [(name, fact_text(one, depth + 1)) for name, one in value.items()]
+        margin = "\n" + "  " * depth
+        return "".join(f"{margin}{n}: {x}" for n, x in rows) or "not recorded"
+    if isinstance(value, list) and depth == 1:
+        return f"{len(value)}: {', '.join(value)}"
+    return str(value)
+
 # %% ../nbs/39_cli.ipynb #run-info
 def run_info(arguments: argparse.Namespace) -> None:
     "The command `flairnb info`"
@@ -701,13 +715,7 @@ def run_info(arguments: argparse.Namespace) -> None:
         return
     facts["size"] = f"{size_text(facts['size'])} ({facts['size']} bytes)"
     for name, value in facts.items():
-        shown = value
-        if isinstance(value, list):
-            shown = f"{len(value)}: {', '.join(value)}"
-        elif isinstance(value, dict):
-            lines = [f"\n  {key}: {one}" for key, one in value.items()]
-            shown = "".join(lines) or "not recorded"
-        print(f"{name:<11} {shown}")
+        print(f"{name:<11} {fact_text(value)}")
 
 # %% ../nbs/39_cli.ipynb #init-command
 def add_init(parser: argparse.ArgumentParser) -> None:

@@ -770,7 +770,7 @@ def test_what_a_model_file_holds_is_told(capsys, place):
     weights = Model.load(WORD_MODEL).state_dict().values()
     assert facts["numbers"] == sum(tensor.numel() for tensor in weights)
     text = told(capsys, "info", WORD_MODEL)
-    assert facts["sha256"] in text and "\n  max_epochs: 12" in text
+    assert facts["sha256"] in text and "\n    max_epochs: 12" in text
     write_checkpoint("run.ckpt", {"epoch": 1}, "ModelTrainer")
     assert "Checkpoint" in told(capsys, "info", "run.ckpt")
     Model.load(WORD_MODEL).save_pretrained("whole")
