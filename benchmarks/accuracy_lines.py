@@ -247,7 +247,7 @@ LINES = {
         "WNUT-17, F1: MiniLM fine-tuned, and characters",
         0.40,
         "the same tagger for the entities of WNUT-17; it learns train and dev, and the "
-        "model of the last epoch is tested",
+        "model of the last epoch is tested (from train alone, before: 41.1 and 38.7)",
         wnut,
         transformer,
         FINE | {"max_epochs": 8, "mini_batch_size": 16, "train_with_dev": True},
