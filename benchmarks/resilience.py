@@ -48,6 +48,7 @@ from flairnb.trainers.history import Plugin
 
 CHOSEN = {"max_epochs": 6, "checkpoint_every": 1, "write_weights": True}
 PATIENCE = 120  # seconds until a process hangs
+SAID = tempfile.TemporaryDirectory()  # errors that processes ended with
 REFUSED = 3  # exit status of a process that was told no
 
 
@@ -92,7 +93,7 @@ def fork(work: Callable[[], object]) -> int:
     except SystemExit as error:
         status = int(error.code or 0)
     except (RuntimeError, OSError, FloatingPointError) as error:
-        (Path(tempfile.gettempdir()) / f"{os.getpid()}.said").write_text(str(error))
+        (Path(SAID.name) / str(os.getpid())).write_text(str(error))
         status = REFUSED
     finally:
         os._exit(status)
@@ -113,7 +114,7 @@ def end(process: int) -> int:
 
 def said(process: int) -> str:
     "The error that a process ended with"
-    path = Path(tempfile.gettempdir()) / f"{process}.said"
+    path = Path(SAID.name) / str(process)
     return path.read_text() if path.exists() else ""
 
 

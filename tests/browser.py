@@ -83,11 +83,7 @@ def jupyter_lab(folder):
         "LabApp.expose_app_in_browser": True,
         "ServerApp.disable_check_xsrf": True,
     }
-    said = [
-        f"--{name}={value}"
-        for name, value in options.items()
-        if name != "LabApp.news_url"
-    ]
+    said = [f"--{name}={value}" for name, value in options.items()]
     own = {
         name: str(Path(folder) / ".jupyter")
         for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")

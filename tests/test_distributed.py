@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_config import RUN as TAGGER_RUN
 from test_resume import classes, tagger_on, words_of
 from test_trainer import TEXTS, corpus_of, table
 
@@ -341,25 +342,11 @@ def test_one_process_never_talks(monkeypatch, tmp_path):
     assert place() == (0, 1) and is_main()
 
 
-CONFIG = """
-seed = 1
-[corpus]
-format = "columns"
-folder = "words"
-columns = ["text", "upos"]
-[[embeddings]]
-type = "OneHotEmbeddings"
-min_freq = 1
-embedding_length = 4
-[model]
-type = "SequenceTagger"
-label_type = "upos"
-hidden_size = 4
-[training]
-base_path = "out"
-max_epochs = 1
-mini_batch_size = 4
-"""
+CONFIG = (
+    TAGGER_RUN.replace("seed = 7", "seed = 1")
+    .replace("max_epochs = 2", "max_epochs = 1")
+    .replace("mini_batch_size = 2", "mini_batch_size = 4")
+)
 
 
 def test_torchrun_starts_the_command(tmp_path):

@@ -290,16 +290,11 @@ def check_share(
 class SharedListeners(Listeners):
     "Tells plugins what happens, in the processes where they want to hear it"
 
-    def __init__(
-        self,
-        plugins: Sequence[Plugin],  # Told in this order
-        say: Callable[[str], None],  # Where to say that one failed
-        on_error: str = "warn",  # Or `raise`
-    ) -> None:
-        super().__init__(plugins, say, on_error)
-        self.stop = ""  # Why a plugin wants the run to end
-        for event, hooks in self._hooks.items():
-            self._hooks[event] = [x for x in hooks if is_main() or _everywhere(x)]
+    stop = ""  # Why a plugin wants the run to end
+
+    def reaches(self, plugin: Plugin) -> bool:
+        "Whether a plugin is told in this process: by default in all"
+        return is_main() or bool(getattr(plugin, "attach_to_all_processes", True))
 
     def tell(self, event: str, moment: Moment) -> None:
         "Tell those who want to hear; a request for an end is kept for `agree`"
@@ -309,11 +304,6 @@ class SharedListeners(Listeners):
             if processes() == 1:
                 raise
             self.stop = self.stop or str(stop) or "ended by a plugin"
-
-
-def _everywhere(hook: Any) -> bool:
-    "Whether the plugin of a method wants to hear of a run in all processes"
-    return bool(getattr(hook.__self__, "attach_to_all_processes", True))
 
 # %% ../../nbs/28_distributed.ipynb #agree
 class Requests(Protocol):

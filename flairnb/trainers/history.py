@@ -421,10 +421,15 @@ class Listeners:
             event: [
                 getattr(plugin, event)
                 for plugin in plugins
-                if getattr(type(plugin), event) is not getattr(Plugin, event)
+                if self.reaches(plugin)
+                and getattr(type(plugin), event) is not getattr(Plugin, event)
             ]
             for event in EVENTS
         }
+
+    def reaches(self, plugin: Plugin) -> bool:
+        "Whether a plugin is told in this process"
+        return True
 
     def hear(self, event: str) -> bool:
         "Whether somebody wants to hear of an event"
