@@ -271,6 +271,16 @@ def limit_role(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def checkpoint_role(given: dict[str, Any]) -> dict[str, Any]:
+    "What a checkpoint costs in the tutorial's first script"
+    from limit import checkpoint_share
+
+    whole, _ = prepare(given)
+    flairnb.set_seed(1)
+    corpus = UniversalDependenciesCorpus(given["corpus"]).downsample(0.1)
+    return {"share": checkpoint_share(word_tagger(given, whole, 256), corpus)}
+
+
 if __name__ == "__main__":
     role, given = settings()
     report(globals()[f"{role}_role"](given))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,11 +16,14 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from flairnb.batches import Batch, epoch_order, iterate
-from flairnb.data import Dictionary, Sentence, SentenceDataset
+from flairnb.data import Corpus, Dictionary, Sentence, SentenceDataset
 from flairnb.embeddings import CharacterEmbeddings, FlairEmbeddings, StackedEmbeddings
 from flairnb.embeddings.base import store_vectors
 from flairnb.models import SequenceTagger
 from flairnb.models.language_model import LanguageModel
+from flairnb.trainers import ModelTrainer, trainer
+from flairnb.trainers.checkpoints import FixedPart
+from flairnb.trainers.history import Plugin
 from flairnb.trainers.steps import train_step
 
 SIZE, DIMENSIONS = 32, 100
@@ -253,3 +259,63 @@ def longest_step(
     optimizer = AdamW(tagger.train().parameters(), lr=5e-5)
     batch = Batch(train.table, rows)
     return partial(train_step, tagger, optimizer, batch, chunk)
+
+
+class TimedCalls:
+    "Seconds that pass in calls of a function"
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def of(self, owner: Any, name: str) -> Any:
+        "Put a clock around a function of a module or a class, within a `with`"
+        work = getattr(owner, name)
+
+        def timed(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return work(*given, **named)
+            finally:
+                self.seconds += time.perf_counter() - start
+
+        return patch.object(owner, name, timed)
+
+
+class EpochClock(Plugin):
+    "Notes when each epoch begins, and what a clock shows then"
+
+    def __init__(self, calls: TimedCalls) -> None:
+        self.calls, self.seen = calls, list[tuple[float, float]]()
+
+    def before_training_epoch(self, moment: Any) -> None:
+        self.seen.append((time.perf_counter(), self.calls.seconds))
+
+    @property
+    def shares(self) -> list[float]:
+        "What part of each epoch the calls took, without the first and the last"
+        return [
+            (after[1] - before[1]) / (after[0] - before[0])
+            for before, after in zip(self.seen[1:-1], self.seen[2:], strict=True)
+        ]
+
+
+def checkpoint_share(
+    tagger: SequenceTagger,
+    corpus: Corpus,
+    epochs: int = 12,
+) -> float:
+    "What a checkpoint after each epoch takes, as a part of the epoch"
+    calls = TimedCalls()
+    clock = EpochClock(calls)
+    writing = calls.of(trainer, "write_run")
+    summing = calls.of(FixedPart, "sum_of_all")  # of the best model, for checkpoints
+    with tempfile.TemporaryDirectory() as folder, writing, summing:
+        ModelTrainer(tagger, corpus).train(
+            folder,
+            learning_rate=0.1,
+            max_epochs=epochs,
+            checkpoint=True,
+            save_final_model=False,
+            plugins=[clock],
+        )
+    return median(clock.shares)
