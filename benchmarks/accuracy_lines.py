@@ -289,10 +289,11 @@ LINES = {
         "Sentence polarity: MiniLM fine-tuned",
         0.84,
         "the same for sentences of film reviews; of ten sentences the first is for "
-        "testing, the second dev",
+        "testing, the second dev (3 epochs at 1e-4, before: 83.6)",
         polarity,
         transformer_of_texts,
-        FINE_TEXTS | {"max_epochs": 3},
+        FINE_TEXTS | {"max_epochs": 2, "learning_rate": 5e-5},
+        {"dropout": 0.1},
         layer="class",
     ),
     "polarity_bag": Line(

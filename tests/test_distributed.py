@@ -17,6 +17,7 @@ from test_config import RUN as TAGGER_RUN
 from test_resume import classes, tagger_on, words_of
 from test_trainer import TEXTS, corpus_of, table
 
+from flairnb import set_seed
 from flairnb.data.labels import Dictionary
 from flairnb.embeddings import DocumentRNNEmbeddings
 from flairnb.models import Model, TextClassifier
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or not torch.distributed.is_gloo_available(),
     reason="this torch has no gloo",
 )
+RATES = ("LEARNING_RATE", "TRAIN_LOSS")
 STILL = {"word_dropout": 0.0, "locked_dropout": 0.0}
 RUN = {"mini_batch_size": 4, "seed": 3}
 TRAIN = [*TEXTS * 3, "Ada ran", "we met Bob"]  # 17: the last batch has one sentence
@@ -55,7 +57,19 @@ def classifier_case():
     return model, classes(), chosen | {"learning_rate": 0.1, "momentum": 0.9}
 
 
-CASES = {"tagger": tagger_case, "classifier": classifier_case}
+def averaged_case():
+    "Back to the best model and larger batches when the rate falls; a mean of weights"
+    model, corpus, _ = tagger_case()
+    chosen = {"learning_rate": 0.1, "patience": 0, "batch_growth_annealing": True}
+    chosen |= {"anneal_with_restarts": True, "use_swa": True, "max_epochs": 5}
+    return model, corpus, chosen | {"checkpoint": True}
+
+
+CASES = {
+    "tagger": tagger_case,
+    "classifier": classifier_case,
+    "averaged": averaged_case,
+}
 
 
 class Stop(Plugin):
@@ -87,6 +101,14 @@ def train_case(folder, name, **more):
     return ModelTrainer(model, corpus).train(folder / name, **RUN, **chosen, **more)
 
 
+def rates_of(folder):
+    "What a search for a learning rate finds"
+    model, corpus, _ = tagger_case()
+    chosen = {"iterations": 12, "mini_batch_size": 4, "end_learning_rate": 0.5}
+    file = ModelTrainer(model, corpus).find_learning_rate(folder, **chosen)
+    return [[float(row[name]) for name in RATES] for row in table(file)]
+
+
 def go_on(folder, **more):
     file = folder / "tagger" / "checkpoint.pt"
     trainer = ModelTrainer.load_checkpoint(file, tagger_case()[1])
@@ -115,10 +137,13 @@ def failure(action):
 
 def first_visit(folder):
     told = {}
+    set_seed(3)
     if not is_main():  # weights are drawn anew in each process
         torch.manual_seed(99)
+    told["rates"] = rates_of(folder / "rates")
     told["tagger"] = train_case(folder, "tagger")
     told["classifier"] = train_case(folder, "classifier")
+    told["averaged"] = train_case(folder, "averaged")
     model = Model.load(folder / "tagger" / "final-model.pt")
     told["alone"] = is_main() and model.evaluate(corpus_of().dev).main_score
     told["drawn"] = [drop_case(folder / "drop") for _ in range(2)]
@@ -244,8 +269,23 @@ def test_predictions_of_an_evaluation_are_those_of_one_process(one, first):
 
 def test_both_processes_know_the_outcome(first):
     main, other = first[1]
-    for key in ("tagger", "classifier", "stopped"):
+    for key in (*CASES, "stopped"):
         assert main[key] == other[key]
+
+
+def test_two_processes_find_the_rates_of_one(one, first, tmp_path):
+    set_seed(3)
+    ours, (theirs, others) = rates_of(tmp_path), [told["rates"] for told in first[1]]
+    assert theirs == others
+    assert len(ours) == len(theirs) > 8
+    for row, other in zip(ours, theirs, strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
+
+
+def test_the_mean_is_of_weights_after_larger_batches(one):
+    log = (one[0] / "averaged" / "training.log").read_text()
+    assert "batches of 8, back to the best model" in log
+    assert "the last model is the mean of" in log
 
 
 def test_after_a_run_one_process_may_work_alone(first):

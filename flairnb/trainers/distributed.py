@@ -184,7 +184,8 @@ def same_weights(
     "Give all processes the weights of the first"
     if processes() == 1:
         return
-    for some in buckets(model.state_dict().values()):
+    own = [*model.parameters(), *model.buffers()]  # what files hold may be copies
+    for some in buckets(tensor.detach() for tensor in own):
         flat = torch.cat([tensor.reshape(-1) for tensor in some])
         _exchange(dist.broadcast, flat.view(torch.uint8), 0)
         parts = flat.split([tensor.numel() for tensor in some])

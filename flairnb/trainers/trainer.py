@@ -1415,14 +1415,13 @@ def try_rates(
 def write_rates(
     path: Path,  # `learning_rate.tsv`
     found: Sequence[tuple[float, float]],  # Rates and losses
-) -> Path:  # The same path
+) -> None:
     "Write what was found, in Flair's columns"
     stamp, rows = time.strftime("%H:%M:%S"), []
     for number, (rate, loss) in enumerate(found, start=1):
         row = {"ITERATION": number, "TIMESTAMP": stamp, "LEARNING_RATE": rate}
         rows.append(row | {"TRAIN_LOSS": loss})
     History(path).restore(rows)
-    return path
 
 # %% ../../nbs/30_trainer.ipynb #restored
 @dataclass(frozen=True)
@@ -1623,12 +1622,17 @@ class ModelTrainer:
         given: dict[str, Any] = {"optimizer_arguments": optimizer_arguments}
         given |= {"mini_batch_size": mini_batch_size, "seed": current_seed()}
         settings = Settings(Path(base_path), optimizer=made_by, **given)
+        path = Path(base_path) / file_name
+        run = Run(copy.deepcopy(self.model), self.corpus, settings)
         try:
-            run = Run(copy.deepcopy(self.model), self.corpus, settings)
-            found = try_rates(run, rates, smoothing_factor, stop_early)
+            with joined(run.model.device):
+                same_weights(run.model)
+                found = try_rates(run, rates, smoothing_factor, stop_early)
+                if is_main():
+                    write_rates(path, found)
         finally:
             restore_random_states(states)
-        return write_rates(Path(base_path) / file_name, found)
+        return path
 
     @classmethod
     def load_checkpoint(
