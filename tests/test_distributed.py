@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 from test_config import RUN as TAGGER_RUN
+from test_every_embedding import language_model
 from test_resume import classes, tagger_on, words_of
 from test_trainer import TEXTS, corpus_of, table
 
 from flairnb import set_seed
 from flairnb.data.labels import Dictionary
-from flairnb.embeddings import DocumentRNNEmbeddings
+from flairnb.embeddings import DocumentRNNEmbeddings, PooledFlairEmbeddings
 from flairnb.models import Model, TextClassifier
 from flairnb.saving import read_model_file
 from flairnb.trainers import ModelTrainer
@@ -152,6 +153,10 @@ def first_visit(folder):
     small = {"mini_batch_size": 1, "seed": 3}
     trainer = ModelTrainer(*tagger_case()[:2])
     told["small"] = failure(lambda: trainer.train(folder / "no", **small))
+    pooled = tagger_on(PooledFlairEmbeddings(language_model(True)))
+    trainer = ModelTrainer(pooled, tagger_case()[1])
+    told["pooled"] = failure(lambda: trainer.train(folder / "no", **RUN))
+    trainer = ModelTrainer(*tagger_case()[:2])
     other = {"mini_batch_size": 4, "seed": 3 + place()[0]}
     told["other"] = failure(lambda: trainer.train(folder / "no", **other))
     return told
@@ -342,6 +347,12 @@ def test_a_batch_that_cannot_be_shared_is_refused(first):
         kind, message, _ = told["small"]
         assert kind == "ValueError"
         assert "a batch of 1 cannot be shared by 2 processes" in message
+
+
+def test_a_model_that_has_to_read_everything_is_refused(first):
+    for told in first[1]:
+        kind, message, _ = told["pooled"]
+        assert kind == "ValueError" and "PooledFlairEmbeddings remembers" in message
 
 
 def test_processes_with_other_arguments_are_refused(first):

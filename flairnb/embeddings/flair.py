@@ -496,6 +496,8 @@ class WordMemory:
 class PooledFlairEmbeddings(TokenEmbeddings):
     "Contextual string embeddings beside what is remembered of each word"
 
+    remembers = True  # what it reads, so one process has to read everything
+
     def __init__(
         self,
         contextual_embeddings: str | Path | LanguageModel | FlairEmbeddings,

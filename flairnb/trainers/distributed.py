@@ -280,8 +280,15 @@ def check_alike(
 
 def check_share(
     batch_size: int,  # Sentences of a step
+    model: nn.Module | None = None,  # What reads them
 ) -> None:
-    "Raise `ValueError` if some process would never have a sentence"
+    "Raise `ValueError` if a batch, or what a model needs of it, cannot be shared"
+    parts = model.modules() if model is not None and processes() > 1 else ()
+    for part in parts:
+        if getattr(part, "remembers", False):
+            message = f"{type(part).__name__} remembers what it reads, and each of"
+            message = f"{message} {processes()} processes reads a part only"
+            raise ValueError(f"{message}: train in one process")
     if batch_size < processes():
         message = f"a batch of {batch_size} cannot be shared by {processes()} processes"
         hint = f"mini_batch_size is at least {processes()} there"

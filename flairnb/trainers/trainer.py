@@ -1239,7 +1239,7 @@ def carry_out(
     override: Collection[str] = (),  # What stays as it is in the run
 ) -> TrainingResult:  # What `train` returns
     "Train, save the last model, and tell the scores; after `SIGTERM`, exit with 143"
-    check_share(run.settings.mini_batch_size)
+    check_share(run.settings.mini_batch_size, run.model)
     run.folder.mkdir(parents=True, exist_ok=True)
     with joined(run.model.device), locked(run.folder) if is_main() else nullcontext():
         try:
