@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import shutil
 import struct
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -416,3 +419,35 @@ def test_clearml_offline_keeps_the_numbers(tmp_path, monkeypatch):
 def test_nothing_is_imported_before_it_is_asked_for():
     assert not {"wandb", "mlflow", "clearml"} & set(vars(loggers))
     assert logging.getLogger("flairnb") is logger
+
+
+WITHOUT_SERVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_loggers import KillAt, go_on, train
+from flairnb.loggers import ClearmlLoggerPlugin
+folder = Path(sys.argv[2])
+train(folder / "run", ClearmlLoggerPlugin(), KillAt(2, folder / "killed"))
+go_on(folder / "killed", ClearmlLoggerPlugin(), KillAt(9, ""))
+"""
+
+
+@needs("clearml")
+def test_clearml_itself_keeps_the_rows_without_a_server(tmp_path):
+    cache = tmp_path / "cache"
+    told = {"CLEARML_OFFLINE_MODE": "1", "CLEARML_CACHE_DIR": str(cache)}
+    told |= {"CLEARML_API_ACCESS_KEY": "any", "CLEARML_API_SECRET_KEY": "any"}
+    given = [sys.executable, "-c", WITHOUT_SERVER, str(Path(__file__).parent)]
+    subprocess.run([*given, str(tmp_path)], env=os.environ | told, check=True)
+    kept = list(cache.glob("offline/*/metrics.jsonl"))
+    rows = [row for file in kept for line in file.open() for row in json.loads(line)]
+    losses = {
+        row["iter"]: row["value"]
+        for row in rows
+        if (row["metric"], row["variant"]) == ("dev", "loss")
+    }
+    wanted = table(tmp_path / "killed" / "loss.tsv")
+    assert losses == pytest.approx(
+        {int(row["EPOCH"]): float(row["DEV_LOSS"]) for row in wanted}
+    )
