@@ -249,7 +249,7 @@ REFUSED = {  # arguments of Flair 0.9 to 0.15.1, and what to do instead
     "optimizer_state_dict": _STATE,
     "param_selection_mode": "take create_file_logs=False, save_final_model=False",
     "reduce_transformer_vocab": "all subwords stay, so that the model reads any text",
-    "sampler": "draw from the corpus: MultiCorpus.sample_by_temperature",
+    "sampler": "take loss_weights, or MultiCorpus.sample_by_temperature",
     "scheduler_state_dict": _STATE,
     "tensorboard_comment": _LOGGER,
     "tensorboard_log_dir": _LOGGER,
