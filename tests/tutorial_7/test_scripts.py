@@ -23,7 +23,7 @@ from flairnb.foundation import sha256_of
 from flairnb.models import LanguageModel
 from flairnb.saving import read_model_file
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 SCRIPTS, CORPORA = SHARED / "tutorial_7", SHARED / "corpora"
 GLOVE = CORPORA / "glove" / "glove.6B.100d.top2717.txt"
