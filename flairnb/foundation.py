@@ -24,7 +24,7 @@ import torch
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PACE', 'BAR', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'duration', 'how_shown', 'ProgressLine',
+__all__ = ['logger', 'PACE', 'BAR', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'how_shown', 'ProgressLine', 'duration',
            'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
@@ -104,26 +104,15 @@ if not logger.handlers:
         logger.setLevel(logging.INFO)
     logger.propagate = False
 
-# %% ../nbs/00_foundation.ipynb #duration
-def duration(
-    seconds: float,  # How long something takes
-) -> str:  # Such as `0:07` or `1:02:03`
-    "A time for people to read"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
 # %% ../nbs/00_foundation.ipynb #how-shown
 def how_shown(
     verbose: bool | None = None,  # Whether it is wanted; by default if the log speaks
 ) -> str:  # `bar`, `lines` or nothing
     "How progress is shown; not at all if `TQDM_DISABLE` is set in the environment"
     wanted = logger.isEnabledFor(logging.INFO) if verbose is None else verbose
-    other = (
-        os.environ.get("RANK", "0") != "0"
-    )  # of several processes the first shows it
-    if not wanted or other or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
+    disabled = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    other = os.environ.get("RANK", "0") != "0"  # of several processes, the first shows
+    if not wanted or other or disabled:
         return ""
     watched = "ipykernel" in sys.modules or (sys.stderr and sys.stderr.isatty())
     return "bar" if watched else "lines"
@@ -188,6 +177,16 @@ class ProgressLine:
             self._bar.close()
             self._bar = None
 
+# %% ../nbs/00_foundation.ipynb #duration
+def duration(
+    seconds: float,  # How long something takes
+) -> str:  # Such as `0:07` or `1:02:03`
+    "A time for people to read"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
 # %% ../nbs/00_foundation.ipynb #progress
 Item = TypeVar("Item")
 
@@ -250,7 +249,7 @@ def default_device() -> torch.device:
     if not torch.accelerator.is_available():
         return torch.device("cpu")
     found = torch.accelerator.current_accelerator() or torch.device("cpu")
-    here = os.environ.get("LOCAL_RANK")  # torchrun: one device for each process
+    here = os.environ.get("LOCAL_RANK")  # which of the processes on this machine
     if here is None:
         return found
     return torch.device(found.type, int(here) % torch.accelerator.device_count())
