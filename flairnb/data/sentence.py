@@ -135,7 +135,7 @@ class _Located:
 # %% ../../nbs/03_sentence.ipynb #checked-value
 def checked_label(
     value: object,  # What a user wants to put on a data point
-    score: float,  # How sure he is
+    score: float,  # How sure one is, a probability
     typename: str,  # The layer, for the message
 ) -> tuple[str, float]:  # Both as they are kept
     "Value as text and score as a number; raises `ValueError` if one says nothing"
@@ -407,7 +407,11 @@ class Span(_Window):
 
     __slots__ = ()
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[Token],  # In a row, of one sentence
+    ) -> None:
+        "Tokens as one thing; raises `ValueError` if they do not stand in a row"
         if not tokens:
             raise ValueError("a span needs at least one token, got none")
         if any(token.sentence is not tokens[0].sentence for token in tokens):
@@ -479,7 +483,7 @@ def place_words(
 
 
 def _gap_after(token: Token) -> int:
-    "Characters behind a token, at least one behind the last of a whole sentence"
+    "Characters after a token, at least one after the last of a whole sentence"
     ends_text = token.idx == len(token.sentence) > 1
     return token.whitespace_after or int(ends_text)
 
@@ -638,11 +642,8 @@ class _Layers(_Words):
         late = typename in names and any(
             names.index(name) > names.index(typename) for name in there
         )
-        if (
-            bounds != WHOLE
-            and typename not in there
-            and (late or bounds in self._orders)
-        ):
+        new = bounds != WHOLE and typename not in there
+        if new and (late or bounds in self._orders):
             self._orders[bounds] = [*there, typename]
 
     def _forget_order(self, typename: str, bounds: Bounds | None = None) -> None:
@@ -705,15 +706,11 @@ def labels_to_show(
     "The labels of tokens and spans as short strings, one for each token or span"
     labelled = dict.fromkeys(x.data_point for x in sentence.get_labels(layer))
     labelled.pop(sentence, None)
-    return [
-        "/".join(
-            [
-                f'"{one.text}"',
-                *(x.value + x.metadata_str for x in one.get_labels(layer)),
-            ]
-        )
-        for one in labelled
-    ]
+    shown = []
+    for one in labelled:
+        values = (x.value + x.metadata_str for x in one.get_labels(layer))
+        shown.append("/".join([f'"{one.text}"', *values]))
+    return shown
 
 # %% ../../nbs/03_sentence.ipynb #vectors
 class _Vectors(_AllLabels):
@@ -760,7 +757,7 @@ def _chosen(known: dict[str, Tensor], names: list[str] | None) -> list[Tensor]:
 
 # %% ../../nbs/03_sentence.ipynb #surroundings
 class _Surroundings(_Vectors):
-    "Labels, vectors, and the sentences before and behind"
+    "Labels, vectors, and the sentences before and after"
 
     __slots__ = ("_context", "start_of_document")
     _context: tuple[tuple[Sentence, ...], tuple[Sentence, ...]] | None
@@ -769,7 +766,7 @@ class _Surroundings(_Vectors):
     def set_context(
         self,
         before: Sentence | Sequence[Sentence] = (),  # Those before it, in their order
-        after: Sentence | Sequence[Sentence] = (),  # Those behind it
+        after: Sentence | Sequence[Sentence] = (),  # Those after it
     ) -> Sentence:  # The sentence itself
         "Say what stands around the sentence; it takes the place of what was known"
         sides = [[x] if isinstance(x, Sentence) else list(x) for x in (before, after)]
@@ -802,7 +799,7 @@ class _Surroundings(_Vectors):
 
     def neighbours(
         self,
-        step: int,  # -1: those before it; 1: those behind it
+        step: int,  # -1: those before it; 1: those after it
         within_document: bool = True,  # End where the document does
     ) -> Iterator[Sentence]:  # The nearest first
         "The sentences on one side"
@@ -838,7 +835,7 @@ class _Surroundings(_Vectors):
     def right_context(
         self, context_length: int, respect_document_boundaries: bool = True
     ) -> list[Token]:
-        "The first so many tokens behind the sentence"
+        "The first so many tokens after the sentence"
         found: list[Token] = []
         for other in self.neighbours(1, respect_document_boundaries):
             if len(found) >= context_length:
@@ -893,7 +890,7 @@ class Sentence(_Surroundings, Pictured):
         return f'Sentence[{len(self)}]: "{self.text}"'
 
     def to_tagged_string(self, main_label: str | None = None) -> str:
-        "The sentence with the labels of one layer, or of all, behind it"
+        "The sentence with the labels of one layer, or of all, after it"
         shown = labels_to_show(self, main_label)
         return DataPoint.__str__(self) + (f" → [{', '.join(shown)}]" if shown else "")
 
