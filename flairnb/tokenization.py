@@ -18,7 +18,7 @@ __all__ = ['BLANK', 'APOSTROPHES', 'ABBREVIATIONS', 'align', 'Tokenizer', 'Space
 # %% ../nbs/02_tokenization.ipynb #align
 def align(
     words: Iterable[str],  # Words as they stand in `text`, in reading order
-    text: str,
+    text: str,  # Where they are looked for
     tokenizer: str = "tokenizer",  # Who made the words, for the message
 ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
     "Find the words in the text; raises `ValueError` for a word that is not there"
@@ -45,13 +45,13 @@ class Tokenizer(ABC):
     @abstractmethod
     def tokenize(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[str]:  # Words as they stand in `text`, in reading order
         "The words of `text`"
 
     def spans(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
         "Where the words stand; raises `ValueError` for a word that is not in `text`"
         return align(self.tokenize(text), text, self.name)
@@ -74,7 +74,7 @@ class SpaceTokenizer(Tokenizer):
 
     def tokenize(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[str]:  # Pieces between whitespace
         "The words of `text`"
         return text.split()
@@ -91,7 +91,7 @@ class TokenizerWrapper(Tokenizer):
 
     def tokenize(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[str]:  # What the function returns
         "The words of `text`"
         return list(self.function(text))
@@ -200,7 +200,7 @@ _NEXT = regex.compile(
 
 # %% ../nbs/02_tokenization.ipynb #ends-sentence
 def ends_sentence(
-    text: str,
+    text: str,  # The whole text, since the dot's neighbours decide
     start: int,  # Where the word begins
     end: int,  # One past its dot
 ) -> bool:  # Whether the dot ends a sentence
@@ -227,7 +227,7 @@ _CONTRACTION = regex.compile(
 
 
 def split_word(
-    text: str,
+    text: str,  # The whole text
     start: int,  # Where the word begins
     end: int,  # One past its last character, a dot included
 ) -> Iterator[tuple[int, int]]:  # The parts that corpora count as tokens
@@ -244,13 +244,12 @@ def split_word(
         yield last, end
 
 # %% ../nbs/02_tokenization.ipynb #pieces
-_Words = tuple[
-    tuple[int, int, bool], ...
-]  # starts, ends; a dot that may end a sentence
+# start and end of each word, and whether it has a dot that may end the sentence
+_Words = tuple[tuple[int, int, bool], ...]
 
 
 class _Pieces(dict[str, _Words | None]):
-    "The words of short pieces that came before; `None`: the piece is a word"
+    "The words of pieces, short ones remembered; `None`: the piece is one word"
 
     def __missing__(self, piece: str) -> _Words | None:
         found = None
@@ -282,7 +281,7 @@ def _words_of(piece: str) -> _Words:
 
 # %% ../nbs/02_tokenization.ipynb #word-spans
 def word_spans(
-    text: str,
+    text: str,  # What to split
 ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
     "Where the words of `text` stand, in one pass"
     spans, place = list[tuple[int, int]](), 0
@@ -325,14 +324,14 @@ class WordTokenizer(Tokenizer):
 
     def tokenize(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[str]:  # Words as they stand in `text`, in reading order
         "The words of `text`"
         return [text[start:end] for start, end in self._own_spans(text)]
 
     def spans(
         self,
-        text: str,
+        text: str,  # What to split
     ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
         "Where the words stand"
         if type(self).tokenize is not WordTokenizer.tokenize:
@@ -359,7 +358,7 @@ class SegtokTokenizer(WordTokenizer):
 
 # %% ../nbs/02_tokenization.ipynb #tokenizer-from
 def tokenizer_from(
-    use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+    use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # From a user
 ) -> Tokenizer:  # What will split the text
     "The tokenizer a user means; raises `TypeError` for what cannot be one"
     if use_tokenizer is True:
@@ -388,10 +387,8 @@ def tokenizer_from_dict(
     known: dict[str, type[Tokenizer]] = {
         kind.__name__: kind for kind in (WordTokenizer, SegtokTokenizer, SpaceTokenizer)
     }
-    name, settings = (
-        stored.get("name"),
-        {k: v for k, v in stored.items() if k != "name"},
-    )
+    name = stored.get("name")
+    settings = {key: value for key, value in stored.items() if key != "name"}
     if name not in known:
         raise ValueError(
             f"the tokenizer {name!r} is not built into flairnb (there are "
