@@ -51,11 +51,8 @@ class Asset:
 # %% ../nbs/05_assets.ipynb #environment
 def cache_root() -> Path:
     "Where downloads go: `FLAIRNB_CACHE_ROOT`, or `.flairnb` in the home folder"
-    return (
-        Path(os.environ.get("FLAIRNB_CACHE_ROOT") or "~/.flairnb")
-        .expanduser()
-        .absolute()
-    )
+    chosen = os.environ.get("FLAIRNB_CACHE_ROOT") or "~/.flairnb"
+    return Path(chosen).expanduser().absolute()
 
 
 def is_offline() -> bool:
@@ -163,7 +160,7 @@ def _mirror_folder(
 
 # %% ../nbs/05_assets.ipynb #declared
 def declared(
-    asset: Asset,
+    asset: Asset,  # The file that is wanted
     manifest: Path,  # The mirror's `manifest.json`, which need not exist
 ) -> tuple[Asset, str]:  # What its file must be, and the note of a stand-in or ""
     "What a mirror says about its file; raises `AssetError` if the manifest is broken"
@@ -386,7 +383,7 @@ def _from_address(address: str, target: Path, asset: Asset, progress: bool) -> P
 
 # %% ../nbs/05_assets.ipynb #fetch
 def fetch(
-    asset: Asset,
+    asset: Asset,  # What to get
     *,
     progress: bool = True,  # Show a bar while loading
 ) -> Path:  # A file that fits `asset`, or a stand-in that its mirror declares
