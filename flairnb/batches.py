@@ -154,7 +154,7 @@ def cheapest_groups(
     call: int,  # What a call costs, in places
     most: int | None = None,  # Rows of a group, at most
 ) -> list[np.ndarray]:  # Rows that are read together, the longest of each in front
-    "Cut rows, sorted by length, where that is cheapest: dynamic programming"
+    "Sort rows by length and cut where that is cheapest, by dynamic programming"
     order = np.argsort(-lengths, kind="stable")
     widths, counts = np.unique(lengths, return_counts=True)
     widths, starts = widths[::-1], np.cumsum([0, *counts[::-1]])
@@ -165,9 +165,8 @@ def cheapest_groups(
         costs[end] = choices[begins[end]]
     groups, end = [], len(widths)
     while end:
-        groups += _cut(order[starts[begins[end]] : starts[end]], most or len(order))[
-            ::-1
-        ]
+        alike = order[starts[begins[end]] : starts[end]]
+        groups += reversed(_cut(alike, most or len(order)))
         end = int(begins[end])
     return groups[::-1]
 
