@@ -108,7 +108,7 @@ OTHER_KINDS = {
     b"<": "is a page of HTML or XML: the download gave a page, not the file",
 }
 
-
+# %% ../nbs/10_saving.ipynb #check-kind
 def check_kind(
     path: Path,  # A file that should be a model
 ) -> None:
@@ -139,7 +139,7 @@ def _inside(folder: Path) -> str:
 # %% ../nbs/10_saving.ipynb #padding
 def header_is_clean(
     path: Path,  # A safetensors file
-) -> bool:  # Whether nothing but spaces stands behind the header's JSON
+) -> bool:  # Whether nothing but spaces stands after the header's JSON
     "Check the bytes that fill the header up"
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -226,12 +226,12 @@ def brief(
     most: int = 72,  # Characters
 ) -> str:  # One line
     "A value in one line, cut where it is too long"
-    if isinstance(value, float):
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
         text = f"{value:.6g}"
     else:
-        text = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        )
+        text = json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
