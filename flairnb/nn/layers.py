@@ -30,7 +30,7 @@ def token_mask(
 def reversed_rows(
     lengths: Tensor,  # Tokens in each sentence, (b,)
     tokens: int,  # Width of the padded batch, t
-) -> Tensor:  # For each cell of the flat batch, the row that moves there, (b * t,)
+) -> Tensor:  # For each place of the flat batch, the row that moves there, (b * t,)
     "Where each token of a flattened batch comes from when its sentence is reversed"
     position = torch.arange(tokens, device=lengths.device)
     mirrored = lengths[:, None] - 1 - position  # (b, t), negative at padding
@@ -76,9 +76,7 @@ def read_left_to_right(
     rnn: nn.RNNBase,  # One layer, one direction, `batch_first`
     x: Tensor,  # Padded batch, (b, t, d)
     lengths: Tensor,  # Tokens in each sentence, (b,)
-    initial: Tensor
-    | tuple[Tensor, ...]
-    | None = None,  # State before word one; None is 0
+    initial: Tensor | tuple[Tensor, ...] | None = None,  # Start; None for zeros
     packed: bool = False,  # Leave padding out
 ) -> Tensor:  # States, (b, t, h); what stands at padding is undefined
     "Run one direction, padded or packed, to the same states at all tokens"
@@ -314,7 +312,7 @@ class WordDropout(nn.Module):
 @contextmanager
 def evaluating(
     model: nn.Module,  # What shall predict
-) -> Iterator[None]:
+) -> Iterator[None]:  # A block in which it is quiet
     "Switch dropout and gradients off, and back when the block ends"
     was_training = model.training
     model.eval()
