@@ -93,11 +93,8 @@ def walk_by_products(
     messages[0] = (ends[:, None] - end_top).exp()
     totals = both.new_ones(tokens, 2, sentences, 1)
     state = torch.empty_like(messages[0])  # (2, b, k)
-    chances, into, divide = (
-        (both - peaks).exp().unbind(2),
-        messages.unbind(0),
-        totals.unbind(0),
-    )
+    chances = (both - peaks).exp().unbind(2)
+    into, divide = messages.unbind(0), totals.unbind(0)
     for step in range(1, tokens):
         torch.mul(into[step - 1], chances[step - 1], out=state)
         torch.sum(state, -1, keepdim=True, out=divide[step])
@@ -413,9 +410,7 @@ def best_ends(
     scores: Tensor,  # The n best paths to each tag, (b, k, n)
     moves: Tensor,  # Scores of moves (to, from), (to, k)
     emission: Tensor,  # Score to add at each tag reached, (b, to) or (to,)
-) -> tuple[
-    Tensor, Tensor
-]:  # The n best to each tag reached, and from which cell, (b, to, n)
+) -> tuple[Tensor, Tensor]:  # The n best to each tag, and whence, (b, to, n)
     "One step of the n-best search"
     reach = scores[:, None] + moves[..., None]  # (b, to, k, n)
     arrive, cell = reach.flatten(2).topk(scores.shape[-1], dim=-1)
@@ -480,10 +475,9 @@ class Lattice:
         place = self.lengths.device
         sentence, start, stop = (x.to(place) for x in (sentence, start, stop))
         check_segments(self.lengths, sentence, start, stop)
-        tags, next_tag = (
-            tags.to(place),
-            None if next_tag is None else next_tag.to(place),
-        )
+        tags = tags.to(place)
+        if next_tag is not None:
+            next_tag = next_tag.to(place)
         return segment_log_probabilities(self, tags, sentence, start, stop, next_tag)
 
 # %% ../../nbs/12_crf.ipynb #log-onward
