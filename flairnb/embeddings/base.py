@@ -36,39 +36,11 @@ from ..nn.layers import evaluating
 from ..saving import fingerprint, library_versions
 
 # %% auto #0
-__all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PRECISIONS', 'Stores', 'Embeddings',
+__all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PRECISIONS', 'Embeddings', 'Stores',
            'TokenEmbeddings', 'DocumentEmbeddings', 'string_places', 'distinct_strings', 'TableMemory', 'WordNumbers',
            'describe', 'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'fill_store', 'free_memory',
            'free_disk', 'choose_storage', 'stored_file', 'content_sum', 'open_stored', 'write_stored', 'plans_for',
            'filled', 'store_vectors', 'drop_stores']
-
-# %% ../../nbs/13_embeddings.ipynb #stores
-class Stores:
-    "Vectors of whole tables; a copy of an embedding begins without any"
-
-    def __init__(self) -> None:
-        self.by_table: dict[int, tuple[SentenceTable, VectorStore]] = {}
-
-    def add(self, table: SentenceTable, store: VectorStore) -> None:
-        "Keep the vectors of a table"
-        self.by_table[id(table)] = (table, store)
-
-    def clear(self) -> None:
-        "Forget all of them"
-        self.by_table.clear()
-
-    def take(self, batch: Batch, device: torch.device) -> Tensor | None:
-        "Vectors of a batch, `None` if they are not all there"
-        if not self.by_table:
-            return None
-        table, store = self.by_table.get(id(batch.table), (None, None))
-        return store.take(batch, device) if table is batch.table and store else None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Stores:
-        return Stores()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Stores, ()
 
 # %% ../../nbs/13_embeddings.ipynb #embeddings
 EMBEDDING_CLASSES: dict[str, type[Embeddings]] = {}  # what a model file may name
@@ -156,6 +128,34 @@ def _embed(embeddings: Embeddings, sentences: list[Sentence]) -> None:
     for number, chunk in enumerate(batch.chunks(AT_ONCE)):
         some = sentences[number * AT_ONCE : (number + 1) * AT_ONCE]
         embeddings._store(some, embeddings(chunk))
+
+# %% ../../nbs/13_embeddings.ipynb #stores
+class Stores:
+    "Vectors of whole tables; a copy of an embedding begins without any"
+
+    def __init__(self) -> None:
+        self.by_table: dict[int, tuple[SentenceTable, VectorStore]] = {}
+
+    def add(self, table: SentenceTable, store: VectorStore) -> None:
+        "Keep the vectors of a table"
+        self.by_table[id(table)] = (table, store)
+
+    def clear(self) -> None:
+        "Forget all of them"
+        self.by_table.clear()
+
+    def take(self, batch: Batch, device: torch.device) -> Tensor | None:
+        "Vectors of a batch, `None` if they are not all there"
+        if not self.by_table:
+            return None
+        table, store = self.by_table.get(id(batch.table), (None, None))
+        return store.take(batch, device) if table is batch.table and store else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stores:
+        return Stores()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stores, ()
 
 # %% ../../nbs/13_embeddings.ipynb #token-embeddings
 class TokenEmbeddings(Embeddings):
@@ -381,8 +381,8 @@ class VectorStore:
 class StoragePlan:
     "Vectors of one embedding for some sentences of one table"
 
-    part: Embeddings
-    table: SentenceTable
+    part: Embeddings  # What computes them
+    table: SentenceTable  # Where the sentences stand
     rows: np.ndarray  # Sentences, rising, (r,)
     precision: str = "float32"  # Or `float16`
     verbose: bool | None = None  # Show progress, by default unless the log is silenced
