@@ -350,9 +350,8 @@ def pack_words(
     words = list(words)
     text = bytearray("".join(words).encode("utf-8", "surrogatepass"))
     lengths = torch.tensor([*map(len, words)], dtype=torch.int32)
-    return torch.frombuffer(text or bytearray(1), dtype=torch.uint8)[
-        : len(text)
-    ], lengths
+    packed = torch.frombuffer(text or bytearray(1), dtype=torch.uint8)[: len(text)]
+    return packed, lengths
 
 
 def unpack_words(
@@ -360,10 +359,8 @@ def unpack_words(
     lengths: Tensor,  # Characters in each word
 ) -> list[str]:  # Words by row
     "The words that `pack_words` packed"
-    whole, ends = (
-        bytes(text.numpy()).decode("utf-8", "surrogatepass"),
-        lengths.cumsum(0).tolist(),
-    )
+    whole = bytes(text.numpy()).decode("utf-8", "surrogatepass")
+    ends = lengths.cumsum(0).tolist()
     return [whole[a:b] for a, b in zip([0, *ends], ends)]  # noqa: B905
 
 # %% ../../nbs/14_word_embeddings.ipynb #gathered
@@ -539,7 +536,10 @@ class TrainedRows(FixedRows):
     "Rows of a table of words, by batch; those that `prepare` meets are trained"
 
     def __init__(
-        self, table: WordTable, field: str = "text", stored: str = "all"
+        self,
+        table: WordTable,  # Words and vectors
+        field: str = "text",  # What to look up: `text`, or a layer of token labels
+        stored: str = "all",  # What a model file holds: `all` or `corpus`
     ) -> None:
         super().__init__(table, field, stored)
         length = table.vectors.shape[1]
@@ -648,11 +648,8 @@ class WordEmbeddings(TokenEmbeddings):
         self.embedding_length = int(table.vectors.shape[1])
         kind = TrainedRows if fine_tune else FixedRows
         self.rows = kind(table, field or "text", stored_rows)
-        self.layer_norm = (
-            nn.LayerNorm(self.embedding_length, elementwise_affine=fine_tune)
-            if stable
-            else None
-        )
+        norm = nn.LayerNorm(self.embedding_length, elementwise_affine=fine_tune)
+        self.layer_norm = norm if stable else None
 
     @classmethod
     def from_vectors(
