@@ -139,18 +139,16 @@ class CharacterEmbeddings(TokenEmbeddings):
         vectors = [self._read(spelled, words[group]) for group in groups]
         nothing = self.char_embedding.weight.new_zeros(1, self.embedding_length)
         rows = np.zeros(len(words), dtype=np.int64)
-        rows[np.concatenate([[], *groups]).astype(np.int64)] = 1 + np.arange(
-            len(filled)
-        )
+        read = np.concatenate([[], *groups]).astype(np.int64)
+        rows[read] = 1 + np.arange(len(read))
         index = torch.from_numpy(rows[which.reshape(places.shape)]).to(nothing.device)
         return gather_rows(index, torch.cat([nothing, *vectors]))
 
     def _read(self, spelled: Spelled, words: np.ndarray) -> Tensor:
         "Vectors of some words that are not empty, (w, d)"
         device = self.char_embedding.weight.device
-        letters, sizes = (
-            torch.from_numpy(x).to(device) for x in letters_of(spelled, words)
-        )
+        both = letters_of(spelled, words)
+        letters, sizes = (torch.from_numpy(x).to(device) for x in both)
         return read_words(letters, sizes, self.char_embedding, self.char_rnn)
 
     def _spell(self, strings: list[str], places: Translated) -> Spelled:
@@ -159,10 +157,9 @@ class CharacterEmbeddings(TokenEmbeddings):
 
     def config(self) -> dict[str, Any]:
         "Arguments that make these embeddings again, without their weights"
+        known = self.char_dictionary.to_dict() if self._given else None
         return {
-            "path_to_char_dict": self.char_dictionary.to_dict()
-            if self._given
-            else None,
+            "path_to_char_dict": known,
             "char_embedding_dim": self.char_embedding_dim,
             "hidden_size_char": self.hidden_size_char,
         }
