@@ -41,7 +41,7 @@ __all__ = ['State', 'NETWORKS', 'PIECE', 'Builders', 'VALUES', 'CONSTANTS', 'EMP
 def code_table(
     dictionary: Dictionary,  # Characters
 ) -> np.ndarray:  # Number of each code point, 0 for those not in it, uint16
-    "The dictionary as one array, for translation at one look"
+    "The dictionary as one array, to translate a whole text by indexing"
     if len(dictionary) > 1 << 16:
         raise ValueError(
             f"a dictionary of {len(dictionary):,} characters is above 65,536"
@@ -139,7 +139,7 @@ class LanguageModel(nn.Module):
         dropout: float = 0.1,  # Share of values dropped
         recurrent_type: str = "LSTM",  # `LSTM` or `GRU`
     ) -> None:
-        "Build the network; raises `ValueError` for another type"
+        "Build the network; raises `ValueError` for another `recurrent_type`"
         super().__init__()
         self.dictionary, self.is_forward_lm = dictionary, is_forward_lm
         self.hidden_size, self.nlayers, self.nout = hidden_size, nlayers, nout
@@ -173,7 +173,7 @@ class LanguageModel(nn.Module):
         self,
         numbers: np.ndarray,  # Characters in the order of people, (characters,)
     ) -> Tensor:  # In the order of the model, on its device, int64
-        "Turn a text round for a model that reads from the end"
+        "Turn a text around for a model that reads from the end"
         ordered = numbers if self.is_forward_lm else numbers[::-1]
         return torch.from_numpy(ordered.astype(np.int64)).to(self.device)
 
@@ -200,13 +200,13 @@ class LanguageModel(nn.Module):
         return self.decoder(self.drop(known)), state
 
     def bits_per_character(self, text: str) -> float:
-        "Mean surprise in base 2"
+        "Mean surprise of each character after the first, in bits"
         numbers = character_numbers(text, code_table(self.dictionary))
         with evaluating(self):
             return mean_loss(self, numbers) / math.log(2)
 
     def calculate_perplexity(self, text: str) -> float:
-        "Mean surprise as Flair gives it"
+        "e to the mean surprise in nats, from 1; `k` is what guessing gives"
         return 2 ** self.bits_per_character(text)
 
     def generate_text(
@@ -274,8 +274,8 @@ class Name:
 class Attributes:
     "What a pickle says of an object: its class is a name, the rest is data"
 
-    of: str
-    values: dict[str, Any] = field(default_factory=dict)
+    of: str  # Name of the class, such as `flair.data.Dictionary`
+    values: dict[str, Any] = field(default_factory=dict)  # By name
 
 
 Builders = Mapping[str, Callable[..., Any] | None]  # None: may be named, not called
@@ -452,8 +452,8 @@ def _natural(*numbers: Any) -> bool:
 class Storages:
     "Storages of one file, by key; raises `RefusedError` if they cannot stand in it"
 
-    room: int  # Bytes of the file
-    found: dict[str, Tensor] = field(default_factory=dict)
+    room: int  # Bytes of the file that no storage has claimed
+    found: dict[str, Tensor] = field(default_factory=dict)  # By key, (count,) each
 
     def add(
         self,
@@ -481,8 +481,12 @@ class Storages:
             raise RefusedError(f"it describes the storage {key!r} in two ways")
         return self.found[key]
 
-    def fill(self, key: str, data: bytes) -> None:
-        "Put in what stands in the file"
+    def fill(
+        self,
+        key: str,  # Of a storage that was added
+        data: bytes,  # What stands in the file for it
+    ) -> None:
+        "Put the numbers in"
         target = self.found[key]
         if len(data) != target.numel() * target.itemsize:
             raise RefusedError(f"the storage {key!r} is cut off, or not what it claims")
