@@ -29,7 +29,7 @@ from ..models.language_model import LanguageModel, State, load_language_model
 # %% auto #0
 __all__ = ['WINDOW', 'STEP', 'SPARE', 'Reader', 'PRECISIONS', 'LANGUAGES', 'MINI', 'RESOURCES', 'CharacterRows', 'character_rows',
            'turned_round', 'letters_reversed', 'piece_end', 'longest_first', 'read_rows', 'check_precision',
-           'reader_of', 'published_models', 'mini_model', 'name_in_short', 'open_language_model', 'model_and_name',
+           'reader_of', 'published_models', 'name_in_short', 'mini_model', 'open_language_model', 'model_and_name',
            'Spelling', 'spelled_for', 'FlairEmbeddings', 'WordMemory', 'PooledFlairEmbeddings']
 
 # %% ../../nbs/17_flair_embeddings.ipynb #character-rows
@@ -252,6 +252,14 @@ LANGUAGES = {
     "amharic": "am",
 }  # fmt: skip
 
+
+def name_in_short(
+    name: str,  # As a user wrote it, such as `german-forward`
+) -> str:  # Such as `de-forward`
+    "The name under which a model is known"
+    first, dash, rest = name.lower().partition("-")
+    return f"{LANGUAGES.get(first, first)}{dash}{rest}"
+
 # %% ../../nbs/17_flair_embeddings.ipynb #open
 MINI = ("mini-forward", "mini-backward")
 RESOURCES = Path(assets.__file__).parent / "resources" / "language_models"
@@ -266,14 +274,6 @@ def mini_model(
         message = f"{name} ships with flairnb, but {path} is not there: install flairnb"
         raise FileNotFoundError(f"{message} again, or take another language model")
     return path
-
-
-def name_in_short(
-    name: str,  # As a user wrote it, such as `german-forward`
-) -> str:  # Such as `de-forward`
-    "The name under which a model is known"
-    first, dash, rest = name.lower().partition("-")
-    return f"{LANGUAGES.get(first, first)}{dash}{rest}"
 
 
 def open_language_model(
@@ -448,7 +448,10 @@ class FlairEmbeddings(TokenEmbeddings):
 class WordMemory:
     "A vector and a count for each word seen"
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self,
+        size: int,  # Length of a vector, d
+    ) -> None:
         self.rows: dict[str, int] = {}
         self.vectors, self.counts = torch.zeros(0, size), torch.zeros(0)
 
@@ -487,8 +490,12 @@ class WordMemory:
         self.vectors[some] = torch.where(known[:, None], both(old, new), new)
         self.counts[some] += seen
 
-    def take(self, rows: Tensor, pooling: str) -> Tensor:
-        "What is remembered, (n, d)"
+    def take(
+        self,
+        rows: Tensor,  # Of words, (n,)
+        pooling: str,  # As it was for `add`
+    ) -> Tensor:  # (n, d)
+        "What is remembered of words"
         found = self.vectors[rows]
         return found / self.counts[rows][:, None] if pooling == "mean" else found
 
@@ -523,7 +530,7 @@ class PooledFlairEmbeddings(TokenEmbeddings):
         self._outdated = False  # the memory is of another epoch
 
     def train(self, mode: bool = True) -> PooledFlairEmbeddings:
-        "An epoch starts with an empty memory; what was saved before has a full one"
+        "Training empties the memory at its first batch; until then it stays as it is"
         self._outdated = mode
         super().train(mode)
         return self
