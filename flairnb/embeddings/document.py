@@ -195,6 +195,24 @@ class DocumentRNNEmbeddings(_OverWords):
         return out.to(found.dtype).index_copy(0, place, found)
 
 # %% ../../nbs/19_document_embeddings.ipynb #tfidf
+def _learned(
+    vectorizer: Any,  # A `TfidfVectorizer`, which learns the words
+    texts: Sequence[Sentence] | None,  # To learn from
+    known: list[str] | None,  # Words, in place of such texts
+) -> Tensor:  # Weight of each word, 1.0 until it is loaded or learned, (d,)
+    "What tf-idf learns from texts; raises `ValueError` if there are none"
+    if texts is not None:
+        vectorizer.fit([sentence.text for sentence in texts])
+        if vectorizer.use_idf:
+            return torch.from_numpy(vectorizer.idf_.astype(np.float32))
+        return torch.ones(len(vectorizer.vocabulary_))
+    if not known:
+        raise ValueError("tf-idf needs texts to learn from: give train_dataset")
+    if not vectorizer.use_idf:
+        vectorizer.fit([""])  # the words are known, nothing is learned
+    return torch.ones(len(known))
+
+
 class DocumentTFIDFEmbeddings(DocumentEmbeddings):
     "Words of a text, counted and weighted"
 
@@ -221,19 +239,8 @@ class DocumentTFIDFEmbeddings(DocumentEmbeddings):
         if "ngram_range" in given:
             given["ngram_range"] = tuple(given["ngram_range"])  # JSON has lists only
         self.vectorizer = TfidfVectorizer(**given)
-        if train_dataset is not None:
-            self.vectorizer.fit([sentence.text for sentence in train_dataset])
-            weights = torch.ones(len(self.vectorizer.vocabulary_))
-            if self.vectorizer.use_idf:
-                weights = torch.from_numpy(self.vectorizer.idf_.astype(np.float32))
-        elif known:
-            weights = torch.ones(len(known))
-            if not self.vectorizer.use_idf:
-                self.vectorizer.fit([""])  # the words are known, nothing is learned
-        else:
-            raise ValueError("tf-idf needs texts to learn from: give train_dataset")
-        self.register_buffer("idf", weights)
-        self.embedding_length = len(weights)
+        self.register_buffer("idf", _learned(self.vectorizer, train_dataset, known))
+        self.embedding_length = len(self.idf)
         self.to(default_device())
 
     @property
