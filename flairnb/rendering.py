@@ -585,20 +585,20 @@ def page(
 # %% ../nbs/42_rendering.ipynb #table
 def bar(
     share: float,  # 0 to 1
-) -> str:  # A cell
+) -> Html:  # A cell
     "A number with a bar as long as it is large"
     width = 100 * min(max(share, 0.0), 1.0) if math.isfinite(share) else 0
-    return f'<td class="bar" style="--w:{width:.0f}%">{share:.4f}</td>'
+    return Html(f'<td class="bar" style="--w:{width:.0f}%">{share:.4f}</td>')
 
 
 def table(
     head: Sequence[str],  # Titles of columns
-    rows: Iterable[Sequence[str]],  # Cells; text, or `<td>` elements
+    rows: Iterable[Sequence[str]],  # Cells; text, or `<td>` elements as `Html`
 ) -> str:  # HTML
     "A table; the first cell of a row is its title"
 
     def cell(text: str) -> str:
-        return text if text.startswith("<td") else f"<td>{escaped(text)}</td>"
+        return text if isinstance(text, Html) else f"<td>{escaped(text)}</td>"
 
     top = "".join(f"<th>{escaped(title)}</th>" for title in head)
     lines = ("".join(map(cell, row)) for row in rows)

@@ -26,6 +26,7 @@ from flairnb.rendering import (
     PALETTE,
     PAPER,
     Box,
+    bar,
     colour_slots,
     compared,
     contrast,
@@ -461,10 +462,16 @@ def test_pictures_of_nothing_are_pictures():
 
 
 def test_bars_are_as_long_as_their_numbers():
-    html = table(
-        ["", "x"], [["a", '<td class="bar" style="--w:40%">0.4</td>'], ["<b>", "1"]]
-    )
+    html = table(["", "x"], [["a", bar(0.4)], ["<b>", "1"]])
     assert "--w:40%" in html and "&#60;b&#62;" in html
+
+
+def test_a_label_that_looks_like_a_cell_is_no_cell():
+    counts = TokenCounts(["<td onclick=alert(1)>", "Y"])
+    counts.add([0, 1], [0, 1])
+    seen = Reader(picture_of(counts.result()))
+    assert "<td onclick=alert(1)>" in seen.text
+    assert not [name for name, _ in seen.attributes if name.startswith("on")]
 
 
 # --- a browser ---
