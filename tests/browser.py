@@ -186,3 +186,40 @@ def browser_page(program, folder, size=(1200, 900)):
         yield Page(
             next(p["webSocketDebuggerUrl"] for p in pages if p["type"] == "page")
         )
+
+
+EDITOR = 'document.querySelector(".jp-Notebook .jp-CodeCell .cm-content")'
+KERNEL = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+
+
+def notebook_of(path, *sources):
+    "Write a notebook with these cells"
+    cells = [
+        {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "source": source.strip(), "outputs": [], "execution_count": None}
+        for n, source in enumerate(sources)
+    ]  # fmt: skip
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
+    path.write_text(json.dumps(book | {"nbformat_minor": 5}))
+
+
+@contextmanager
+def notebook_page(folder, *sources):
+    "A JupyterLab in a browser that runs these cells; skips where none is to be had"
+    if "FLAIRNB_BROWSER_TESTS" not in os.environ:
+        pytest.skip("a browser and half a minute: set FLAIRNB_BROWSER_TESTS=1")
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium: install one, or name it in FLAIRNB_BROWSER")
+    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+    pytest.importorskip("websocket", reason="websocket-client is not installed")
+    notebook_of(Path(folder) / "page.ipynb", *sources)
+    with jupyter_lab(folder) as lab, browser_page(program, folder) as page:
+        page.call("Page.enable")
+        page.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        page.call("Page.navigate", url=f"{lab}/lab/tree/page.ipynb?reset")
+        page.until(f"{EDITOR} !== null")
+        page.click(EDITOR)
+        page.until(f"{KERNEL}.status === 'idle'")
+        page.value("void jupyterapp.commands.execute('notebook:run-all-cells')")
+        yield page

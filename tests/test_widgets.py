@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from browser import browser_page, find_browser, jupyter_lab
+from browser import notebook_page
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -348,40 +347,13 @@ print("And so:", result["stop_reason"])
 """
 
 
-def notebook_of(path, *sources):
-    cells = [
-        {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "source": source.strip(), "outputs": [], "execution_count": None}
-        for n, source in enumerate(sources)
-    ]  # fmt: skip
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
-    path.write_text(json.dumps(book | {"nbformat_minor": 5}))
-
-
 BUTTON = f"""[...document.querySelectorAll("button")].find(
     one => one.innerText.includes("{STOP}"))"""
-EDITOR = 'document.querySelector(".jp-Notebook .jp-CodeCell .cm-content")'
-KERNEL = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 LINES = """document.querySelectorAll(".jp-OutputArea svg polyline").length >= 5"""
 
 
 def test_in_a_browser_curves_grow_and_the_button_stops_the_run(tmp_path):
-    if "FLAIRNB_BROWSER_TESTS" not in os.environ:
-        pytest.skip("a browser and half a minute: set FLAIRNB_BROWSER_TESTS=1")
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium: install one, or name it in FLAIRNB_BROWSER")
-    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
-    pytest.importorskip("websocket", reason="websocket-client is not installed")
-    notebook_of(tmp_path / "live.ipynb", READY, TRAIN)
-    with jupyter_lab(tmp_path) as lab, browser_page(program, tmp_path) as page:
-        page.call("Page.enable")
-        page.call("Emulation.setFocusEmulationEnabled", enabled=True)
-        page.call("Page.navigate", url=f"{lab}/lab/tree/live.ipynb?reset")
-        page.until(f"{EDITOR} !== null")
-        page.click(EDITOR)
-        page.until(f"{KERNEL}.status === 'idle'")
-        page.value("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    with notebook_page(tmp_path, READY, TRAIN) as page:
         page.until(f"({LINES}) && ({BUTTON}) !== undefined")
         page.until('document.querySelectorAll(".jp-OutputArea tr").length >= 6')
         if shot := os.environ.get("FLAIRNB_SCREENSHOT"):
