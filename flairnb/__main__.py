@@ -1,5 +1,6 @@
 """`python -m flairnb` is the command `flairnb`."""
 
+import gc
 import sys
 
 from flairnb import __version__
@@ -10,8 +11,11 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         print(f"flairnb {__version__}")
         return 0
+    gc.disable()  # the objects of a library that is imported live on in any case
     from flairnb import cli
 
+    gc.freeze()  # and need not be looked through again at each collection
+    gc.enable()
     return cli.main()
 
 

@@ -60,7 +60,9 @@ from .models.model import MODEL_CLASSES, Head
 from .models.sequence_tagger import SequenceTagger
 from .saving import find_model_file, read_model_file
 from flairnb.streams import (
+    AT_ONCE,
     READERS,
+    SHARED,
     STANDARD,
     WRITERS,
     Stream,
@@ -509,7 +511,8 @@ def run_predict(arguments: argparse.Namespace) -> None:
     layer = arguments.label_name or model.label_type
     streams = [stream_for(model, stream_of(x, arguments, layer)) for x in names]
     asked = STANDARD in names and sys.stdin is not None and sys.stdin.isatty()
-    work = work_of(streams, 1) if asked else work_of(streams)
+    most = SHARED if arguments.workers > 1 else AT_ONCE
+    work = work_of(streams, 1 if asked else most)
     to_terminal = arguments.output is None and sys.stdout.isatty()
     watched = sys.stderr.isatty() and not (to_terminal or asked or arguments.quiet)
     work = counted(work, quiet=not watched)

@@ -33,11 +33,12 @@ from .saving import ModelFileError, find_model_file
 from .trainers.checkpoints import CHECKPOINT
 
 # %% auto #0
-__all__ = ['STANDARD', 'AT_ONCE', 'CHARACTERS', 'READERS', 'Marks', 'CONLLU_COLUMNS', 'WRITERS', 'Work', 'opened', 'shown_name',
-           'Line', 'numbered_lines', 'blocks', 'chunks', 'Stream', 'Parsed', 'pair_of', 'read_text_line', 'json_text',
-           'given_words', 'read_json_line', 'fields_of', 'read_rows', 'marks_of', 'tagged_text', 'json_fields',
-           'write_json_line', 'predicted_column', 'write_rows', 'write_conllu', 'write_text_line', 'predicted_chunk',
-           'class_in_file', 'open_model', 'stream_for', 'items_of', 'work_of', 'in_processes', 'output', 'utf8']
+__all__ = ['STANDARD', 'AT_ONCE', 'SHARED', 'CHARACTERS', 'READERS', 'Marks', 'CONLLU_COLUMNS', 'WRITERS', 'Work', 'opened',
+           'shown_name', 'Line', 'numbered_lines', 'blocks', 'chunks', 'Stream', 'Parsed', 'pair_of', 'read_text_line',
+           'json_text', 'given_words', 'read_json_line', 'fields_of', 'read_rows', 'marks_of', 'tagged_text',
+           'json_fields', 'write_json_line', 'predicted_column', 'write_rows', 'write_conllu', 'write_text_line',
+           'predicted_chunk', 'class_in_file', 'open_model', 'stream_for', 'items_of', 'work_of', 'in_processes',
+           'output', 'utf8']
 
 # %% ../nbs/38_streams.ipynb #opened
 STANDARD = "-"  # in place of a file's name: standard input
@@ -98,7 +99,8 @@ def numbered_lines(
         raise DataError(f"{message} ({error})") from None
 
 # %% ../nbs/38_streams.ipynb #items
-AT_ONCE = 2048  # sentences in a chunk
+AT_ONCE = 8192  # sentences in a chunk
+SHARED = 2048  # where several processes wait for chunks
 CHARACTERS = 1_000_000  # of a chunk, unless one sentence has more
 
 

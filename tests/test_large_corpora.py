@@ -663,3 +663,74 @@ def test_training_on_five_million_sentences(tmp_path):
     print(found)
     assert found["sentences"] == 5_000_000 and found["tokens"] > 55_000_000
     assert found["grown"] < 1500 and found["processor"] < 2, found
+
+
+BUILD_TEXTS = """
+from flairnb.datasets.texts import ClassificationCorpus
+for seed, name in enumerate(sys.argv[2:], 1):
+    Path(name).mkdir()
+    fill(f"{name}/train.txt", "texts", int(sys.argv[1]) // len(sys.argv[2:]), seed)
+    fill(f"{name}/dev.txt", "texts", 2000, seed)
+    ClassificationCorpus(name, label_type="kind", sample_missing_splits=False)
+time.sleep(2.1)  # until the sum of files that were written just now can be remembered
+for name in sys.argv[2:]:
+    ClassificationCorpus(name, label_type="kind", sample_missing_splits=False)
+"""
+
+CLASSIFY = """
+import json
+from flairnb.batches import Batch, epoch_order
+from flairnb.data import MultiCorpus
+from flairnb.datasets.texts import ClassificationCorpus
+from flairnb.embeddings import DocumentPoolEmbeddings, OneHotEmbeddings
+from flairnb.models import TextClassifier
+from flairnb.models.text_classifier import ClassSet
+from flairnb.trainers import ModelTrainer
+new_peak()
+before, start = held(), (time.process_time(), time.time())
+parts = [ClassificationCorpus(name, label_type="kind", sample_missing_splits=False) for name in sys.argv[1:]]
+corpus = MultiCorpus(parts, sample_missing_splits=False) if len(parts) > 1 else parts[0]
+classes = ClassSet(["NOUN", "VERB", "DET", "ADJ", "PROPN"])
+rows = corpus.train.rows[epoch_order(corpus.train.lengths, 32, 1, 1)[0]]
+words = Batch(corpus.train.table, rows).words
+gold = classes.encode(corpus.train.table, "kind")[rows]
+took = time.process_time() - start[0], time.time() - start[1]
+assert (gold >= 0).all()
+del rows, words, gold
+first = peak() - before
+labels = corpus.make_label_dictionary("kind")
+words = OneHotEmbeddings.from_corpus(corpus, min_freq=100, embedding_length=4)
+model = TextClassifier(DocumentPoolEmbeddings([words]), label_type="kind", label_dictionary=labels)
+found = ModelTrainer(model, corpus).train(
+    "run", max_epochs=1, mini_batch_size=1024, seed=1, save_final_model=False, learning_rate=0.5)
+print(json.dumps({
+    "texts": len(corpus.train), "labels": labels.get_items(),
+    "first": first, "grown": peak() - before,
+    "anonymous": held("RssAnon"), "mapped": held("RssFile"),
+    "processor": took[0], "clock": took[1], "dev": found["dev_score_history"]}))
+"""
+
+
+def classified(tmp_path, texts, *folders):
+    "Figures of a run of a text classifier on so many texts"
+    run(tmp_path, BUILD_TEXTS, texts, *folders)
+    return json.loads(run(tmp_path, CLASSIFY, *folders).splitlines()[-1])
+
+
+@linux
+@pytest.mark.parametrize("folders", ["a", "ab"])
+def test_a_classifier_does_not_hold_the_corpus(tmp_path, folders):
+    "One corpus, and two that are joined"
+    found = classified(tmp_path, 50_000, *folders)
+    assert found["texts"] == 50_000 and found["dev"][0] > 0.2, found
+    assert found["grown"] < 150 and found["processor"] < 2, found
+
+
+@slow
+@linux
+@pytest.mark.parametrize("folders", ["a", "ab"])
+def test_a_classifier_of_five_million_texts(tmp_path, folders):
+    found = classified(tmp_path, 5_000_000, *folders)
+    print(found)
+    assert found["texts"] == 5_000_000
+    assert found["grown"] < 1500 and found["processor"] < 2, found

@@ -45,8 +45,8 @@ def test_every_split_is_the_parts_one_after_the_other():
     assert both.train.table is both.dev.table is both.test.table
     assert str(both).splitlines() == [
         "MultiCorpus: 9 train + 3 dev + 3 test sentences",
-        " - Corpus Corpus: 6 train + 2 dev + 2 test sentences - a",
-        " - Corpus Corpus: 3 train + 1 dev + 1 test sentences - b",
+        " - a (Corpus): 6 train + 2 dev + 2 test sentences",
+        " - b (Corpus): 3 train + 1 dev + 1 test sentences",
     ]
 
 

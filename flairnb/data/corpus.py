@@ -1582,7 +1582,7 @@ class MultiCorpus(Corpus):
                 len(counts.get(s, {}).get(name, ())) for s in ("train", "dev", "test")
             )
             size = "{} train + {} dev + {} test sentences".format(*sizes)
-            lines.append(f"{type(corpus).__name__} Corpus: {size} - {name}")
+            lines.append(f"{name} ({type(corpus).__name__}): {size}")
         return "\n - ".join(lines)
 
     __repr__ = __str__

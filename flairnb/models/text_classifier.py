@@ -18,8 +18,10 @@ from ..batches import Batch, by_length
 from flairnb.data.corpus import (
     SentenceDataset,
     SentenceTable,
+    Tally,
     by_frequency,
     mark_places,
+    pieces,
 )
 from ..data.labels import Dictionary
 from ..data.sentence import WHOLE, Layer, Sentence
@@ -37,9 +39,9 @@ from flairnb.models.model import (
 from ..nn.layers import LockedDropout, WordDropout, evaluating
 
 # %% auto #0
-__all__ = ['NO_CLASS', 'text_labels', 'count_text_labels', 'ClassSet', 'labels_per_text', 'class_warnings', 'class_loss',
-           'check_smoothing', 'by_class', 'best_threshold', 'check_thresholds', 'choose_classes', 'write_classes',
-           'compare_classes', 'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead',
+__all__ = ['NO_CLASS', 'text_labels', 'count_text_labels', 'first_of_each', 'ClassSet', 'labels_per_text', 'class_warnings',
+           'class_loss', 'check_smoothing', 'by_class', 'best_threshold', 'check_thresholds', 'choose_classes',
+           'write_classes', 'compare_classes', 'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead',
            'document_embeddings_of', 'TextClassifier']
 
 # %% ../../nbs/23_text_classifier.ipynb #text-labels
@@ -60,14 +62,24 @@ def count_text_labels(
     layer: str,  # Which labels
 ) -> dict[str, int]:  # How often each label occurs, most frequent first
     "Frequencies of the labels on whole sentences"
-    marks = dataset.table.mark_layers.get(layer)
+    table, found = dataset.table, Tally(len(dataset.table.strings))
+    marks = table.mark_layers.get(layer)
     if marks is None:
         return {}
-    places = mark_places(marks, dataset.rows)[0]
-    numbers = marks.label[places][marks.stop[places] < 0]
-    found, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-    strings, order = dataset.table.strings.strings, np.argsort(first)
-    return by_frequency({strings[found[i]]: int(counts[i]) for i in order})
+    for rows in pieces(table, dataset.rows):
+        places = mark_places(marks, rows)[0]
+        found.add(marks.label[places][marks.stop[places] < 0])
+    strings = table.strings.strings
+    return by_frequency({strings[n]: int(found.counts[n]) for n in found.met})
+
+# %% ../../nbs/23_text_classifier.ipynb #first-of-each
+def first_of_each(
+    rows: np.ndarray,  # Rising, (m,)
+) -> np.ndarray:  # Whether a row was not there before, (m,) bool
+    "Where another row begins, found without sorting"
+    first = np.ones(len(rows), dtype=bool)
+    np.not_equal(rows[1:], rows[:-1], out=first[1:])
+    return first
 
 # %% ../../nbs/23_text_classifier.ipynb #class-set
 NO_CLASS = -1  # in place of a class: the text has no label, or none that is known
@@ -99,19 +111,18 @@ class ClassSet:
         layer: str,  # Which labels
     ) -> np.ndarray:  # Class of each row or `NO_CLASS`, (n,); or (n, k) bool
         "Gold classes of all rows; of several labels, a single class is the first"
+        classes = np.full(len(table.strings), NO_CLASS)  # of each string
+        for number, label in enumerate(self.labels):
+            if label in table.strings:
+                classes[table.strings[label]] = number
         rows, strings = text_labels(table, layer)
-        used, which = np.unique(strings, return_inverse=True)
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        names = (table.strings.strings[string] for string in used.tolist())
-        classes = np.array([numbers.get(x, NO_CLASS) for x in names], dtype=np.int64)
-        found = classes[which]
+        found = classes[strings]
         if self.multi_label:
             sets = np.zeros((len(table), len(self.labels)), dtype=bool)
             sets[rows[found >= 0], found[found >= 0]] = True
             return sets
-        single = np.full(len(table), NO_CLASS)
-        rows, first = np.unique(rows, return_index=True)
-        single[rows] = found[first]
+        single, first = np.full(len(table), NO_CLASS), first_of_each(rows)
+        single[rows[first]] = found[first]
         return single
 
     def probabilities(
@@ -129,8 +140,13 @@ def labels_per_text(
     layer: str,  # Which labels
 ) -> np.ndarray:  # How many different labels each has, (n,)
     "Count the labels of each sentence"
-    pairs = np.unique(np.stack(text_labels(dataset.table, layer)), axis=1)
-    return np.bincount(pairs[0], minlength=len(dataset.table))[dataset.rows]
+    rows, strings = text_labels(dataset.table, layer)
+    counts = np.bincount(rows, minlength=len(dataset.table))
+    if counts.max(initial=0) > 1:  # only then may a label stand there twice
+        size = len(dataset.table.strings)
+        pairs = np.unique(rows * size + strings)
+        counts = np.bincount(pairs // size, minlength=len(dataset.table))
+    return counts[dataset.rows]
 
 
 def class_warnings(
