@@ -303,7 +303,7 @@ def _load_part(
 # %% ../nbs/05_assets.ipynb #download
 def download(
     address: str,  # URL
-    target: Path,  # Where the file shall stand
+    target: Path,  # Where the file is to stand
     asset: Asset,  # What it must be
     progress: bool = True,  # Show a bar
 ) -> None:

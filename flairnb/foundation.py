@@ -42,7 +42,7 @@ def _sync_folder(folder: Path) -> None:
 # %% ../nbs/00_foundation.ipynb #atomic-write
 @contextmanager
 def atomic_write(
-    path: str | Path,  # Where the file shall stand; its folder is made if missing
+    path: str | Path,  # Where the file is to stand; its folder is made if missing
     mode: str = "wb",  # `wb` for bytes, `w` for text (always UTF-8, `\n` line ends)
     durable: bool = True,  # Wait for the disk; else only a power cut may harm the file
 ) -> Iterator[IO[Any]]:  # An open file; what is written appears at `path` on success

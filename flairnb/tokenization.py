@@ -19,7 +19,7 @@ __all__ = ['BLANK', 'APOSTROPHES', 'ABBREVIATIONS', 'align', 'Tokenizer', 'Space
 def align(
     words: Iterable[str],  # Words as they stand in `text`, in reading order
     text: str,  # Where they are looked for
-    tokenizer: str = "tokenizer",  # Who made the words, for the message
+    tokenizer: str = "tokenizer",  # What made the words, for the message
 ) -> list[tuple[int, int]]:  # Start and end of each word, in characters
     "Find the words in the text; raises `ValueError` for a word that is not there"
     spans, position = [], 0
