@@ -26,7 +26,7 @@ from .foundation import atomic_write
 
 # %% auto #0
 __all__ = ['FORMAT', 'FORMAT_VERSION', 'OTHER_KINDS', 'HUB_KEYS', 'CARD_KEYS', 'TASKS', 'WRITTEN', 'WEIGHTS', 'CONFIG', 'README',
-           'fingerprint', 'library_versions', 'write_model_file', 'in_order', 'ModelFileError', 'check_kind',
+           'fingerprint', 'library_versions', 'in_order', 'write_model_file', 'ModelFileError', 'check_kind',
            'header_is_clean', 'ModelFile', 'read_model_file', 'CardTable', 'brief', 'embedding_names', 'setting_text',
            'score_table', 'data_table', 'card_tables', 'card_text', 'card_scores', 'card_header', 'card_markdown',
            'write_model_folder', 'find_model_file', 'fetch_model_file', 'push_folder']
@@ -50,7 +50,7 @@ def fingerprint(
             digest.update(flat.numpy().data)
     return digest.hexdigest()
 
-# %% ../nbs/10_saving.ipynb #write-model-file
+# %% ../nbs/10_saving.ipynb #in-order
 def library_versions() -> dict[str, str]:
     "Versions of what a model was made with"
     from flairnb import __version__
@@ -64,8 +64,21 @@ def library_versions() -> dict[str, str]:
     }
 
 
+def in_order(
+    data: bytes,  # A safetensors file
+) -> tuple[bytes, memoryview]:  # Its header, and its tensors
+    "Sort the metadata, whose order safetensors leaves to chance"
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    same = len(text) <= start - 8
+    head = data[:8] + text.ljust(start - 8) if same else data[:start]
+    return head, memoryview(data)[start:]
+
+# %% ../nbs/10_saving.ipynb #write-model-file
 def write_model_file(
-    path: str | Path,  # Where the file shall stand, under any name
+    path: str | Path,  # Where the file is to stand, under any name
     tensors: Mapping[str, Tensor],  # Tensors by name
     config: Mapping[str, Any],  # Anything that JSON can hold
 ) -> None:
@@ -79,19 +92,6 @@ def write_model_file(
     with atomic_write(path) as file:
         file.write(head)
         file.write(body)
-
-
-def in_order(
-    data: bytes,  # A safetensors file
-) -> tuple[bytes, memoryview]:  # Its header, and its tensors
-    "Sort the metadata, whose order safetensors leaves to chance"
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    same = len(text) <= start - 8
-    head = data[:8] + text.ljust(start - 8) if same else data[:start]
-    return head, memoryview(data)[start:]
 
 # %% ../nbs/10_saving.ipynb #errors
 class ModelFileError(ValueError):
@@ -355,7 +355,7 @@ def card_scores(
     found |= {name: micro.get(name) for name in ("precision", "recall")}
     return {name: float(x) for name, x in found.items() if x is not None}
 
-
+# %% ../nbs/10_saving.ipynb #card-header
 def card_header(
     description: Mapping[str, Any],  # The configuration in a model file
     name: str = "",  # On the hub, `owner/name`
