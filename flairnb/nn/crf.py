@@ -410,7 +410,7 @@ def best_ends(
     scores: Tensor,  # The n best paths to each tag, (b, k, n)
     moves: Tensor,  # Scores of moves (to, from), (to, k)
     emission: Tensor,  # Score to add at each tag reached, (b, to) or (to,)
-) -> tuple[Tensor, Tensor]:  # The n best to each tag, and whence, (b, to, n)
+) -> tuple[Tensor, Tensor]:  # The n best to each tag, and their cells, (b, to, n)
     "One step of the n-best search"
     reach = scores[:, None] + moves[..., None]  # (b, to, k, n)
     arrive, cell = reach.flatten(2).topk(scores.shape[-1], dim=-1)

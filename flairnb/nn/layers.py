@@ -311,7 +311,7 @@ class WordDropout(nn.Module):
 # %% ../../nbs/11_layers.ipynb #evaluating
 @contextmanager
 def evaluating(
-    model: nn.Module,  # What shall predict
+    model: nn.Module,  # What is to predict
 ) -> Iterator[None]:  # A block in which it is quiet
     "Switch dropout and gradients off, and back when the block ends"
     was_training = model.training
