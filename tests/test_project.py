@@ -440,6 +440,51 @@ def test_a_path_of_a_machine_is_seen():
     assert machine_paths("https://github.com/" + "work/x and a/" + "root/x") == []
 
 
+# --- links between pages ---
+
+
+def prose(path: Path) -> str:
+    "All text cells of a notebook"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join(
+        "".join(c["source"]) for c in cells if c["cell_type"] == "markdown"
+    )
+
+
+def anchors(path: Path) -> set[str]:
+    "What a link to a heading of a notebook may be called"
+    heads = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\s.-]", "", head).strip().lower().replace(" ", "-")
+        for head in heads
+    }
+
+
+def dead_links(path: Path) -> list[str]:
+    "Links of a notebook to a page, or to a heading of one, that is not there"
+    dead = []
+    for page, anchor in re.findall(
+        r"\]\(([\w./-]+\.ipynb)?(?:#([^)\s]+))?\)", prose(path)
+    ):
+        target = path.parent / page if page else path
+        if not target.is_file() or (anchor and anchor not in anchors(target)):
+            dead.append(f"{page}#{anchor}" if anchor else page)
+    return dead
+
+
+@named
+def test_links_lead_somewhere(path):
+    assert dead_links(path) == []
+
+
+def test_a_dead_link_is_seen(tmp_path):
+    text = "# Two words\n[a](page.ipynb#two-words) [b](#two) [c](other.ipynb) [d](https://x.y)"
+    page = tmp_path / "page.ipynb"
+    cell = {"cell_type": "markdown", "source": [text]}
+    page.write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    assert dead_links(page) == ["#two", "other.ipynb"]
+
+
 # --- README and the tools that hold it ---
 
 
