@@ -49,8 +49,8 @@ class Schedule(Protocol):
 
 
 def learning_rate_of(
-    optimizer: Optimizer,
-) -> float:
+    optimizer: Optimizer,  # Whose groups may have rates of their own
+) -> float:  # Rate of a step
     "The highest rate among the optimizer's groups"
     return max(group["lr"] for group in optimizer.param_groups)
 
