@@ -326,9 +326,9 @@ TOGETHER = 1 << 16  # sentences whose columns are looked at together
 
 
 def string_sums(
-    strings: Sequence[str],  # Any
+    strings: Sequence[str],  # Words or labels
 ) -> np.ndarray:  # A number for each, (strings,) uint64
-    "Numbers that hang on the letters alone"
+    "Numbers that depend on the letters alone"
     texts = (string.encode("utf-8", "surrogatepass") for string in strings)
     sums = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
     return np.frombuffer(sums, dtype="<u8")
