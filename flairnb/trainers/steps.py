@@ -321,8 +321,11 @@ def weight_groups(
     ]
 
 
-def build_optimizer(model: nn.Module, settings: StepSettings) -> Optimizer:
-    "The optimizer that the settings ask for, over all weights that are trained"
+def build_optimizer(
+    model: nn.Module,  # What is trained
+    settings: StepSettings,  # Which optimizer, its rates and arguments
+) -> Optimizer:  # Over all weights that are trained
+    "The optimizer that the settings ask for; raises `ValueError` if all is fixed"
     arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
     groups = weight_groups(model, settings)
     if not groups:
@@ -331,9 +334,11 @@ def build_optimizer(model: nn.Module, settings: StepSettings) -> Optimizer:
 
 
 def build_schedule(
-    optimizer: Optimizer, settings: Settings, sentences: int
-) -> Schedule:
-    "The schedule that the settings ask for, over so many sentences an epoch"
+    optimizer: Optimizer,  # Whose rates are changed
+    settings: Settings,  # Which schedule, and how long the run is
+    sentences: int,  # In an epoch
+) -> Schedule:  # For a run from its start
+    "The schedule that the settings ask for"
     if settings.scheduler is not AnnealOnPlateau:
         sizes = (sentences, settings.mini_batch_size, settings.max_epochs)
         how = (settings.warmup_fraction, settings.cycle_momentum)
