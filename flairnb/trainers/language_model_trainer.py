@@ -44,7 +44,7 @@ from .steps import check_arguments, check_finite
 
 # %% auto #0
 __all__ = ['FLIPPED', 'PIECE', 'KIND', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
-           'LanguageModelSettings', 'mean_loss_of', 'train_split', 'split_order', 'LanguageModelProgress',
+           'LanguageModelSettings', 'split_order', 'mean_loss_of', 'train_split', 'LanguageModelProgress',
            'LanguageModelTrainer', 'corpus_fingerprint', 'LanguageModelRun']
 
 # %% ../../nbs/32_language_model_trainer.ipynb #change-case
@@ -183,23 +183,34 @@ def windows(
 class LanguageModelSettings:
     "The arguments of a run; see `LanguageModelTrainer.train`"
 
-    sequence_length: int
-    learning_rate: float = 20.0
-    mini_batch_size: int = 100
-    anneal_factor: float = 0.25
-    patience: int = 10
-    clip: float = 0.25
-    max_epochs: int = 1000
-    grow_to_sequence_length: int = 0
-    linear_decay: bool = False
-    min_learning_rate: float = 1e-5
-    use_amp: bool = False
+    sequence_length: int  # Characters of a window
+    learning_rate: float = 20.0  # At the start
+    mini_batch_size: int = 100  # Strips that are read side by side
+    anneal_factor: float = 0.25  # What the rate is multiplied by
+    patience: int = 10  # Splits without progress that are forgiven
+    clip: float = 0.25  # Norm at which the gradient is clipped
+    max_epochs: int = 1000  # Passes over all splits, in total
+    grow_to_sequence_length: int = 0  # Lengthen windows by 1 a split, up to this
+    linear_decay: bool = False  # Lower the rate each split, to 0 at the end
+    min_learning_rate: float = 1e-5  # Below it training ends
+    use_amp: bool = False  # Multiply in bfloat16
     optimizer_arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "mini_batch_size", "max_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+
+# %% ../../nbs/32_language_model_trainer.ipynb #split-order
+def split_order(
+    count: int,  # How many splits there are
+    seed: int,  # Seed of the run
+    epoch: int,  # Which epoch, counted from 1
+) -> list[int]:  # Numbers of the splits, from 0
+    "The order of the splits in an epoch: in the first one by name, then drawn"
+    if epoch == 1:
+        return list(range(count))
+    return np.random.default_rng([seed, epoch]).permutation(count).tolist()
 
 # %% ../../nbs/32_language_model_trainer.ipynb #measure
 def mean_loss_of(
@@ -250,17 +261,6 @@ def train_split(
         total, steps = total + loss.detach(), steps + 1
     return check_finite(total, "loss") / max(steps, 1)
 
-# %% ../../nbs/32_language_model_trainer.ipynb #split-order
-def split_order(
-    count: int,  # How many splits there are
-    seed: int,  # Seed of the run
-    epoch: int,  # Which epoch, counted from 1
-) -> list[int]:  # Numbers of the splits, from 0
-    "The order of the splits in an epoch: in the first one by name, then drawn"
-    if epoch == 1:
-        return list(range(count))
-    return np.random.default_rng([seed, epoch]).permutation(count).tolist()
-
 # %% ../../nbs/32_language_model_trainer.ipynb #run-state
 @dataclass
 class LanguageModelProgress:
@@ -273,7 +273,11 @@ class LanguageModelProgress:
     bad_splits: int = 0  # Since the best one, or since the rate was lowered
     lines: list[str] = field(default_factory=list)  # Of `loss.txt`
 
-    def split_done(self, loss: float, splits: int) -> bool:
+    def split_done(
+        self,
+        loss: float,  # On valid, in nats
+        splits: int,  # Of an epoch
+    ) -> bool:
         "Count a split; tells whether it was the best so far"
         better = loss < self.best_loss
         self.best_loss = min(loss, self.best_loss)
@@ -283,7 +287,13 @@ class LanguageModelProgress:
             self.epoch, self.split = self.epoch + 1, 0
         return better
 
-    def line(self, seconds: float, loss: float, rate: float, splits: int) -> str:
+    def line(
+        self,
+        seconds: float,  # That the split took
+        loss: float,  # On valid, in nats
+        rate: float,  # With which it was trained
+        splits: int,  # Of an epoch
+    ) -> str:
         "What `loss.txt` says of the split to come, as Flair writes it"
         return (
             f"| end of split {self.split + 1:3d} /{splits:3d} | epoch {self.epoch:3d} "
