@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .texts import TextFormat, csv_rows
 from ..tokenization import Tokenizer, tokenizer_from
 
 # %% auto #0
-__all__ = ['pair_rows', 'DataPairCorpus']
+__all__ = ['pair_rows', 'pair_splits', 'DataPairCorpus']
 
 # %% ../../nbs/36_pair_corpus.ipynb #pair-rows
 def pair_rows(
@@ -47,6 +47,25 @@ def pair_rows(
         yield pair
 
 # %% ../../nbs/36_pair_corpus.ipynb #pair-corpus
+def pair_splits(
+    files: Mapping[str, Path | list[Path]],  # Of each split
+    form: TextFormat,  # Tokenizer, encoding, and the layer of the labels
+    columns: Sequence[int],  # Of first text, second text, and label if there is one
+    **layout: Any,  # As for `csv_rows`, such as `delimiter`
+) -> tuple[dict[str, list[DataPair]], dict[str, dict[str, int]]]:  # Pairs, and losses
+    "Read the pairs of all splits, and count the rows that were left out"
+    splits: dict[str, list[DataPair]] = {}
+    losses: dict[str, dict[str, int]] = {}
+    damage = Damage(form.on_error)
+    for split, found in files.items():
+        damage.start_file()
+        paths = [found] if isinstance(found, Path) else found
+        rows = (pair_rows(path, form, damage, columns, **layout) for path in paths)
+        splits[split] = [pair for pairs in rows for pair in pairs]
+        losses[split] = dict(damage.files[-1])
+    return splits, losses
+
+
 class DataPairCorpus(Corpus):
     "Pairs of texts in the columns of a table"
 
@@ -79,18 +98,8 @@ class DataPairCorpus(Corpus):
             "quoting": csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
         }
         given = {"train": train_file, "dev": dev_file, "test": test_file}
-        splits: dict[str, list[DataPair]] = {}
-        damage = Damage(on_error)
-        losses: dict[str, dict[str, int]] = {}
-        for split, found in find_splits(data_folder, given, autofind_splits).items():
-            damage.start_file()
-            paths = [found] if isinstance(found, Path) else found
-            splits[split] = [
-                pair
-                for path in paths
-                for pair in pair_rows(path, form, damage, columns, **layout)
-            ]
-            losses[split] = dict(damage.files[-1])
+        files = find_splits(data_folder, given, autofind_splits)
+        splits, losses = pair_splits(files, form, columns, **layout)
         called = name or Path(data_folder).name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
-        self.losses = losses
+        self.losses = losses  # Rows that were left out, by split and reason
