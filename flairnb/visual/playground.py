@@ -198,7 +198,7 @@ white-space:nowrap;background:linear-gradient(90deg,var(--bar) var(--w),transpar
 var(--track);--bar:var(--grey)}}
 .flairnb .share.own{{--bar:var(--fill)}}
 .flairnb .share small{{font-size:.85em;margin-inline-start:.8em}}
-.flairnb .bars td{{border:0;padding:.15em .4em}}
+.flairnb .bars td{{border:0;padding:.15em .4em;white-space:nowrap}}
 .flairnb .bars td:last-child{{color:var(--faint)}}
 .flairnb .bars .share{{color:var(--ink)}}
 .flairnb .map th,.flairnb .map td{{text-align:center;white-space:nowrap}}
@@ -210,6 +210,7 @@ var(--track);--bar:var(--grey)}}
 .flairnb .numbers{{font-variant-numeric:tabular-nums}}
 .flairnb u{{font-weight:700;text-underline-offset:.2em}}
 .flairnb section{{margin-top:1em}}
+@media(max-width:30em){{.flairnb .share{{min-width:5.5em}}}}
 </style>""".replace("\n", "")
 
 # %% ../../nbs/45_playground.ipynb #class-bar
