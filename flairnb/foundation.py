@@ -147,7 +147,11 @@ class ProgressLine:
         self._next = time.monotonic() + (PACE["lines"] if self.how == "lines" else 0)
         self._said = 0  # tenths of the way
 
-    def begin(self, title: str, total: int | None = None) -> None:
+    def begin(
+        self,
+        title: str,  # What to call it
+        total: int | None = None,  # How much there is to do, if that is known
+    ) -> None:
         "Go on with something else"
         self.title, self.total, self._said = title, total, 0
 
@@ -155,14 +159,21 @@ class ProgressLine:
         "How many tenths of the way are done, or steps, if nobody knows how long it is"
         return 10 * done // self.total if self.total else done
 
-    def due(self, done: int) -> bool:
+    def due(
+        self,
+        done: int,  # How much of `total` is done
+    ) -> bool:  # False where nobody would see it
         "Whether it is time to say something"
         if not self.how or time.monotonic() < self._next:
             return False
         return self.how == "bar" or self.tenths(done) != self._said
 
-    def show(self, done: int, text: str = "") -> None:
-        "Say how far it is, and what there is to say of it"
+    def show(
+        self,
+        done: int,  # How much of `total` is done
+        text: str = "",  # What there is to say of it, such as a loss
+    ) -> None:
+        "Say how far it is"
         self._next = time.monotonic() + PACE.get(self.how, 0)
         self._said = self.tenths(done)
         if self.how == "bar":

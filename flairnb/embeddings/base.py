@@ -100,7 +100,10 @@ class Embeddings(nn.Module, ABC):
         "Where the weights are, the CPU for an embedding without any"
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    def embed(self, sentences: Sentence | Sequence[Sentence]) -> list[Sentence]:
+    def embed(
+        self,
+        sentences: Sentence | Sequence[Sentence],  # One, or any number
+    ) -> list[Sentence]:  # The same, each with its vectors
         "Compute the vectors and keep them on the sentences"
         if isinstance(sentences, Sentence):
             sentences = [sentences]

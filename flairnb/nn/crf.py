@@ -587,23 +587,38 @@ class CRF(nn.Module):
 
     negative_log_likelihood = forward
 
-    def lattice(self, emissions: Tensor, lengths: Tensor) -> Lattice:
+    def lattice(
+        self,
+        emissions: Tensor,  # Scores of tags, (b, t, k)
+        lengths: Tensor,  # Tokens in each sentence, at least 1, (b,)
+    ) -> Lattice:  # In double precision, without gradient
         "All paths, summed from both ends; see `build_lattice`"
         return build_lattice(emissions, lengths, *self._moves(emissions))
 
-    def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        "Probability of each tag at each token, zeros at padding, (b, t, k)"
+    def marginals(
+        self,
+        emissions: Tensor,  # Scores of tags, (b, t, k)
+        lengths: Tensor,  # Tokens in each sentence, at least 1, (b,)
+    ) -> Tensor:  # Zeros at padding, (b, t, k)
+        "Probability of each tag at each token"
         (scores,) = at_least_float32(emissions)
         return self.lattice(emissions, lengths).marginals().to(scores.dtype)
 
-    def viterbi(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        "Best tags, 0 at padding, (b, t), and their score, (b,)"
+    def viterbi(
+        self,
+        emissions: Tensor,  # Scores of tags, (b, t, k)
+        lengths: Tensor,  # Tokens in each sentence, at least 1, (b,)
+    ) -> tuple[Tensor, Tensor]:  # Tags, 0 at padding, (b, t), and their score, (b,)
+        "The path with the highest score"
         return viterbi(emissions, lengths, *self._moves(emissions))
 
     def n_best(
-        self, emissions: Tensor, lengths: Tensor, n: int
-    ) -> tuple[Tensor, Tensor]:
-        "The `n` best paths, (b, n, t), and their scores, (b, n)"
+        self,
+        emissions: Tensor,  # Scores of tags, (b, t, k)
+        lengths: Tensor,  # Tokens in each sentence, at least 1, (b,)
+        n: int,  # How many paths
+    ) -> tuple[Tensor, Tensor]:  # Tags, (b, n, t), and scores, (b, n)
+        "The `n` best paths, best first; a score of -inf where there are no more"
         return n_best(emissions, lengths, *self._moves(emissions), n)
 
     def extra_repr(self) -> str:
