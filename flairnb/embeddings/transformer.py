@@ -36,8 +36,8 @@ __all__ = ['CALL_COSTS', 'OTHER_CALL_COST', 'SEPARATOR', 'WORD_POOLINGS', 'DOCUM
            'stream_of', 'words_of_rows', 'Layout', 'lay_out', 'row_lengths', 'cut_rows', 'Windows', 'cut_windows',
            'places_in', 'transformer_places', 'transformer_folder', 'quiet_library', 'begin_with_space',
            'load_tokenizer', 'load_pretrained', 'files_of_tokenizer', 'tokenizer_from', 'model_from', 'layer_numbers',
-           'blocks_of', 'listening', 'reading_limit', 'save_activations', 'Encoder', 'adapt', 'pool_words',
-           'TransformerWordEmbeddings', 'places_to_pool', 'pool_documents', 'TransformerDocumentEmbeddings']
+           'blocks_of', 'listening', 'reading_limit', 'save_activations', 'Encoder', 'pool_words',
+           'TransformerWordEmbeddings', 'adapt', 'places_to_pool', 'pool_documents', 'TransformerDocumentEmbeddings']
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #subtokens
 def cut_words(
@@ -747,27 +747,6 @@ class _TransformerParts(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _laid=weakref.WeakKeyDictionary())
 
-# %% ../../nbs/18_transformer_embeddings.ipynb #lora
-def adapt(
-    encoder: Encoder,  # Its own weights are no longer trained
-    peft_config: Any,  # A configuration of peft, or what its `to_dict` returns
-) -> None:
-    "Put adapters into an encoder; raises `ImportError` without the library"
-    try:
-        import peft
-    except ImportError as error:
-        message = "peft_config needs the library peft: pip install 'flairnb[peft]'"
-        raise ImportError(message) from error
-    if isinstance(peft_config, Mapping):
-        peft_config = peft.get_peft_config(dict(peft_config))
-    encoder.model = peft.get_peft_model(encoder.model, peft_config)
-    plain = json.loads(json.dumps(peft_config.to_dict(), default=_plain))
-    encoder.adapters = plain
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set) else str(value)
-
 # %% ../../nbs/18_transformer_embeddings.ipynb #pool-words
 def pool_words(
     states: Tensor,  # Of all sub-tokens read, (w, t, d)
@@ -877,6 +856,27 @@ def _arguments(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             name: x for name, x in kept.items() if name not in ("layers", "layer_mean")
         }
     return kept, options
+
+# %% ../../nbs/18_transformer_embeddings.ipynb #lora
+def adapt(
+    encoder: Encoder,  # Its own weights are no longer trained
+    peft_config: Any,  # A configuration of peft, or what its `to_dict` returns
+) -> None:
+    "Put adapters into an encoder; raises `ImportError` without the library"
+    try:
+        import peft
+    except ImportError as error:
+        message = "peft_config needs the library peft: pip install 'flairnb[peft]'"
+        raise ImportError(message) from error
+    if isinstance(peft_config, Mapping):
+        peft_config = peft.get_peft_config(dict(peft_config))
+    encoder.model = peft.get_peft_model(encoder.model, peft_config)
+    plain = json.loads(json.dumps(peft_config.to_dict(), default=_plain))
+    encoder.adapters = plain
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(value)
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #pool-documents
 def places_to_pool(
