@@ -291,7 +291,9 @@ def renamed(
     return {name: x for name, x in arguments.items() if name not in RENAMED}, meant
 
 # %% ../../nbs/27_steps.ipynb #optimizer
-def decay_of(settings: StepSettings) -> float:
+def decay_of(
+    settings: StepSettings,  # Which optimizer, and its arguments
+) -> float:  # Its `weight_decay`, 0.0 if it has none
     "By how much the optimizer lets weights decay"
     weight = torch.zeros(1, requires_grad=True)
     arguments = {"lr": settings.learning_rate} | settings.optimizer_arguments
