@@ -86,7 +86,7 @@ PIECE = 2048  # characters that are read at once
 
 def mean_loss(
     model: Any,  # A `LanguageModel`, which reads in its own direction
-    numbers: np.ndarray,  # Characters in the order of people, (characters,)
+    numbers: np.ndarray,  # Characters in the order of the text, (characters,)
 ) -> float:  # In nats
     "Mean surprise of each character after the first one read"
     if len(numbers) < 2:
@@ -171,7 +171,7 @@ class LanguageModel(nn.Module):
 
     def in_reading_order(
         self,
-        numbers: np.ndarray,  # Characters in the order of people, (characters,)
+        numbers: np.ndarray,  # Characters in the order of the text, (characters,)
     ) -> Tensor:  # In the order of the model, on its device, int64
         "Turn a text around for a model that reads from the end"
         ordered = numbers if self.is_forward_lm else numbers[::-1]
