@@ -2,9 +2,9 @@
 
     python .ci/readme.py [--check] [--to FILE]
 
-Hidden cells and directives are left out, outputs stay as text, and links lead on from
-the repository's root. With --check nothing is written: the exit status says whether
-README.md tells what the notebook tells.
+Hidden cells and directives are left out, outputs stay as text or Markdown, and links
+lead on from the repository's root. With --check nothing is written: the exit status
+says whether README.md tells what the notebook tells.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "nbs" / "index.ipynb"
 NOTE = "<!-- Generated from nbs/index.ipynb by .ci/readme.py ({}). -->\n\n"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
+REPOSITORY = "https://github.com/flairnb/flairnb/blob/main/"
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
 
 
@@ -36,6 +37,7 @@ def from_root(target: str) -> str:
 
 def relink(text: str) -> str:
     "Links of a page in nbs/, as links of a page at the root; code stays as it is"
+    text = text.replace(f"]({REPOSITORY}", "](../")  # what is no page of the site
     parts = CODE.split(text)  # code stands at the odd places
     for place in range(0, len(parts), 2):
         parts[place] = LINK.sub(lambda found: from_root(found[1]), parts[place])
@@ -58,8 +60,11 @@ def as_text(outputs: list[Any]) -> list[Any]:
         and not any(mime.startswith("image/") for mime in output.get("data", {}))
     ]
     for output in kept:
-        if "text/plain" in output.get("data", {}):
-            output["data"] = {"text/plain": output["data"]["text/plain"]}
+        data = output.get("data", {})
+        for mime in ("text/markdown", "text/plain"):
+            if mime in data:
+                output["data"] = {mime: data[mime]}
+                break
     return kept
 
 
@@ -74,6 +79,8 @@ def page(path: Path = INDEX) -> Any:
             cell.source = relink(cell.source)
         elif cell.cell_type == "code":
             cell.outputs = as_text(cell.outputs)
+            without = cell.directives_.get("echo:", [""])[0].lower() == "false"
+            cell.metadata["transient"] = {"remove_source": without}
     return notebook
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -12,8 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from browser import browser_page, find_browser
 
+import flairnb
 from flairnb._modidx import d as index
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -289,6 +292,115 @@ def test_names_in_sentences_are_links(built):
     assert (
         'href="trainer.html#modeltrainer.train"><code>ModelTrainer.train</code>' in text
     )
+
+
+# --- the reference is one: documented, and shown at work ---
+
+BASES = {"DataPoint", "DocumentEmbeddings"}  # made for others to build on
+
+
+def offered():
+    "Names that `from flairnb... import` finds without a module's name"
+    found = set()
+    for path in [*(ROOT / "flairnb").glob("**/__init__.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "flairnb"
+            ):
+                found |= {alias.asname or alias.name for alias in node.names}
+    return found
+
+
+def words_in_examples():
+    "Words of all code that is shown and run, and exports nothing"
+    found = set()
+    for path in pages.notebooks():
+        notebook = json.loads((ROOT / "nbs" / path).read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and not NO_EXAMPLE.search(source):
+                found |= {*re.findall(r"\w+", source)}
+    return found
+
+
+NO_EXAMPLE = re.compile(r"^#\| *(exports?|exporti|hide|eval: *false)\b", re.M)
+
+
+def test_every_function_and_class_is_documented(built):
+    _, site = built
+    names = [name for page in site.pages for name in page.names]
+    assert [x.path for x in names if x.kind != "value" and not x.about] == []
+
+
+def test_every_name_that_users_import_has_a_live_example(built):
+    _, site = built
+    wanted = {n for n in offered() if n in site.names and site.names[n].kind != "value"}
+    assert len(wanted) > 50 and wanted >= BASES
+    assert wanted - BASES - words_in_examples() == set()
+
+
+def test_arguments_say_what_they_mean(built):
+    "Nearly all: some names say it, such as that of a parser"
+    _, site = built
+    functions = [n for p in site.pages for n in p.names if n.kind == "function"]
+    rows = [row for name in functions for row in name.rows if row[0] != "returns"]
+    assert all(kind or name[0] == "*" for name, kind, _, _ in rows)
+    assert sum(bool(said) for *_, said in rows) > 0.96 * len(rows) > 1000
+
+
+# --- the front page and the glossary ---
+
+
+def test_the_picture_is_what_render_draws():
+    picture = tool("picture")
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.picture()
+
+
+def test_the_figures_are_those_that_were_measured():
+    "Both are written by programs; this says when one of them has to run again"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    measured = (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
+    told = readme.partition("## How fast")[2].partition("All figures")[0]
+    ratios = re.findall(r"\| ([\d.,]+ times) \|", told)
+    assert len(ratios) == 6
+    again = "run .ci/notebooks.py --write nbs/index.ipynb and .ci/readme.py"
+    assert all(f"| {ratio} |" in measured for ratio in ratios), again
+    assert re.search(r"Measured on an? .* cores, .* threads, \d{4}-\d\d-\d\d\.", told)
+
+
+def glossary():
+    "Sections of the glossary: each entry with its first word"
+    cells = json.loads((ROOT / "nbs/glossary.ipynb").read_text(encoding="utf-8"))[
+        "cells"
+    ]
+    for cell in cells[1:]:
+        entries = "".join(cell["source"]).split("\n\n")[1:]
+        yield [(re.match(r"\*\*(.+?)\*\*", x), x) for x in entries]
+
+
+def test_the_glossary_is_in_order_and_links_what_it_names():
+    sections = list(glossary())
+    assert sum(map(len, sections)) > 35
+    for entries in sections:
+        words = [found[1].lower() for found, _ in entries]
+        assert words == sorted(words)
+        assert all(re.search(r"\]\(\d\d_\w+\.ipynb\)", text) for _, text in entries)
+
+
+def test_links_that_leave_the_notebooks_are_addresses_in_the_repository():
+    "Quarto sees `nbs/` only, and would find nothing at `../`"
+    for path in pages.notebooks():
+        text = (ROOT / "nbs" / path).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((\.\.?/[^)\s#]+)", text):
+            inside = os.path.normpath(Path(path).parent / target)
+            assert not inside.startswith(".."), f"{path}: {target}"
+
+
+def test_the_citation_has_the_version_of_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == flairnb.__version__
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert cited["title"] in readme and f"version = {{{cited['version']}}}" in readme
 
 
 # --- addresses and anchors ---

@@ -30,7 +30,7 @@ scrollTo(0, 0);
 
 // --- code is copied by a button ---
 
-for (const block of document.querySelectorAll("div.code")) {
+for (const block of document.querySelectorAll("div.code, div.highlight")) {
   const button = document.createElement("button");
   button.className = "copy";
   button.textContent = "⧉";
