@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
+from flairnb.data import Sentence
+from flairnb.data.corpus import SentenceDataset
 from flairnb.datasets.columns import (
     ColumnCorpus,
     ColumnFormat,
@@ -22,6 +24,7 @@ from flairnb.datasets.columns import (
     read_columns,
     read_conllu,
     split_of,
+    write_treebank,
 )
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -628,3 +631,124 @@ def test_treebank_corpus(tmp_path):
         tmp_path, split_multiwords=False, sample_missing_splits=False
     )
     assert len(whole.train[0]) == len(corpus.train[0]) - 1
+
+
+# --- CoNLL-U, written ---
+
+
+def written_again(table, path, **how):
+    "A table after it was written as CoNLL-U and read"
+    write_treebank(SentenceDataset(table), path, **how)
+    return read_conllu([path])
+
+
+def lines_are_valid(path):
+    "Ten fields, none empty; words that count; features in order; heads that are there"
+    for block in path.read_text(encoding="utf-8").removesuffix("\n").split("\n\n"):
+        lines = block.strip("\n").split("\n")
+        words = [line.split("\t") for line in lines if not line.startswith("#")]
+        assert words and all(line.startswith("# ") for line in lines[: -len(words)])
+        assert [word[0] for word in words] == [str(n + 1) for n in range(len(words))]
+        for word in words:
+            assert len(word) == 10 and all(word) and word[4 + 4] == "_"
+            assert word[6] == "_" or 0 <= int(word[6]) <= len(words)
+            names = [x.partition("=")[0].lower() for x in word[5].split("|")]
+            assert names == sorted(set(names))
+        spelt = "".join(w[1] + " " * (w[9] != "SpaceAfter=No") for w in words).strip()
+        assert f"# text = {spelt}" in [" ".join(line.split()) for line in lines] or (
+            " ".join(spelt.split()) != spelt
+        )
+
+
+TREE = (
+    "# newdoc id = a\n# sent_id = 1\n# text = \u201eNein\u201c, sagt er.\n"
+    "1\t\u201e\t\u201e\tPUNCT\t$(\t_\t2\tpunct\t_\tSpaceAfter=No\n"
+    "2\tNein\tnein\tINTJ\tPTKANT\tPolarity=Neg\t5\tccomp\t_\tSpaceAfter=No\n"
+    "3\t\u201c\t\u201c\tPUNCT\t$(\t_\t2\tpunct\t_\tSpaceAfter=No\n"
+    "4\t,\t,\tPUNCT\t$,\t_\t2\tpunct\t_\t_\n"
+    "5\tsagt\tsagen\tVERB\tVVFIN\tMood=Ind|Number=Sing|Person=3|VerbForm=Fin\t0\troot\t_\t_\n"
+    "6\ter\ter\tPRON\tPPER\tCase=Nom|Number[psor]=Sing|PronType=Prs\t5\tnsubj\t_\tSpaceAfter=No\n"
+    "7\t.\t.\tPUNCT\t$.\t_\t5\tpunct\t_\t_\n\n"
+    "# newpar\n# sent_id = 2\n# text = _ ab\n1\t_\t_\tSYM\t_\t_\t2\tdep\t_\t_\n"
+    "2\tab\t_\tADP\t_\t_\t0\troot\t_\tSpaceAfter=No\n\n"
+)
+
+
+def test_a_treebank_is_written_as_it_was(tmp_path):
+    (tmp_path / "in.conllu").write_text(TREE, encoding="utf-8")
+    table = read_conllu([tmp_path / "in.conllu"])
+    write_treebank(SentenceDataset(table), tmp_path / "out.conllu")
+    assert (tmp_path / "out.conllu").read_text(encoding="utf-8") == TREE
+    lines_are_valid(tmp_path / "out.conllu")
+
+
+def test_a_split_word_is_written_as_its_parts(tmp_path):
+    rows = "# text = im Haus\n1-2\tim\t_\t_\t_\t_\t_\t_\t_\t_\n1\tin\tin\tADP\t_\t_\t3\tcase\t_\t_\n"
+    rows += "2\tdem\tder\tDET\t_\t_\t3\tdet\t_\t_\n3\tHaus\tHaus\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+    (tmp_path / "in.conllu").write_text(rows)
+    for split, text in ((True, "in dem Haus"), (False, "im Haus")):
+        table = read_conllu([tmp_path / "in.conllu"], split)
+        again = written_again(table, tmp_path / "out.conllu")
+        lines_are_valid(tmp_path / "out.conllu")
+        assert again.sentence(0).text == again.sentence(0).get_metadata("text") == text
+        assert described(again.sentence(0)) == described(table.sentence(0))
+
+
+def test_sentences_made_by_hand_are_written(tmp_path, caplog):
+    sentences = [Sentence("Birds sing."), Sentence(""), Sentence("Why not?")]
+    for token in sentences[0]:
+        token.add_label("upos", "X").add_label("register", "plain")
+        token.add_metadata("head_id", token.idx - 1)
+    write_treebank(sentences, tmp_path / "a")
+    lines_are_valid(tmp_path / "a")
+    assert "1 sentences without words are left out" in caplog.text
+    text = (tmp_path / "a").read_text()
+    assert "2\tsing\t_\tX\t_\tRegister=plain\t_\t_\t_\tSpaceAfter=No\n" in text
+    assert "3\t.\t_\tX\t_\tRegister=plain\t_\t_\t_\t_\n\n" in text
+    write_treebank(sentences, tmp_path / "a", ["head_id"])
+    assert (
+        "2\tsing\t_\t_\t_\t_\t1\t_\t_\tSpaceAfter=No\n" in (tmp_path / "a").read_text()
+    )
+
+
+WRONG = [
+    ("upos", "a\tb", "does not fit into CoNLL-U"),
+    ("mood", "a|b", "does not fit into CoNLL-U"),
+    ("mood", "a=b", "does not fit into CoNLL-U"),
+    ("two words", "a", "cannot be the name of a feature"),
+]
+
+
+@pytest.mark.parametrize("layer, value, part", WRONG)
+def test_what_a_treebank_cannot_hold_is_refused(tmp_path, layer, value, part):
+    sentence = Sentence("Birds sing")
+    sentence[0].add_label(layer, value)
+    with pytest.raises(ValueError, match=part):
+        write_treebank([sentence], tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_two_labels_on_a_word_are_not_made_one(tmp_path):
+    sentence = Sentence("Birds sing")
+    sentence[0].add_label("upos", "A").add_label("upos", "B")
+    with pytest.raises(ValueError, match="two labels of 'upos': 'A' and 'B'"):
+        write_treebank([sentence], tmp_path / "a")
+
+
+@real
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("name", ["ud_english", "ud_german"])
+def test_a_real_treebank_comes_back(tmp_path, name, split):
+    source = SHARED / name / {"ud_english": "en_ewt", "ud_german": "de_gsd"}[name]
+    source = source.with_name(f"{source.name}-ud-test.conllu")
+    table, path = read_conllu([source], split), tmp_path / "out.conllu"
+    again = written_again(table, path)
+    assert len(again) == len(table) and {*again.layers} == {*table.layers}
+    assert again.gaps.tolist() == table.gaps.tolist()
+    for row in range(0, len(table), 7):
+        one, other = table.sentence(row), again.sentence(row)
+        assert described(one) == described(other)
+        known, kept = (s._metadata[s._bounds].copy() for s in (one, other))
+        same = "".join(known.pop("text").split()) == "".join(kept.pop("text").split())
+        assert known == kept and (same or split)
+    lines_are_valid(path)

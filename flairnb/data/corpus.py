@@ -20,13 +20,13 @@ from ..foundation import Pictured, current_seed, logger
 
 # %% auto #0
 __all__ = ['PIECE', 'Split', 'SAMPLING', 'LONG', 'StringTable', 'StringBytes', 'SentenceTable', 'pieces', 'token_values',
-           'table_of', 'join_tables', 'join_all', 'row_places', 'mark_places', 'take_rows', 'snapshot',
-           'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'Tally', 'tally', 'labels_as_met',
-           'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary', 'most_frequent',
-           'label_dictionary', 'mixed', 'summed', 'text_keys', 'label_keys', 'repeats', 'conflicts', 'Finding',
-           'Findings', 'found_in', 'check_texts', 'check_labels', 'noise_matrix', 'drawn_labels', 'flip_tokens',
-           'flip_marks', 'add_noise', 'Corpus', 'UnseenLabel', 'unseen_labels', 'unique_names', 'tempered_sizes',
-           'draw', 'kinds_of_layer', 'MultiCorpus']
+           'table_of', 'joined_column', 'joined_gaps', 'join_tables', 'join_all', 'row_places', 'mark_places',
+           'take_rows', 'snapshot', 'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'Tally', 'tally',
+           'labels_as_met', 'count_labels', 'by_frequency', 'sample', 'set_aside', 'split_statistics', 'vocabulary',
+           'most_frequent', 'label_dictionary', 'mixed', 'summed', 'text_keys', 'label_keys', 'repeats', 'conflicts',
+           'Finding', 'Findings', 'found_in', 'check_texts', 'check_labels', 'noise_matrix', 'drawn_labels',
+           'flip_tokens', 'flip_marks', 'add_noise', 'Corpus', 'UnseenLabel', 'unseen_labels', 'unique_names',
+           'tempered_sizes', 'draw', 'kinds_of_layer', 'MultiCorpus']
 
 # %% ../../nbs/04_corpus.ipynb #string-table
 class StringTable(dict[str, int]):
@@ -353,6 +353,31 @@ def _comments(table: SentenceTable, row: int) -> Iterator[tuple[str, str]]:
             key, _, value = line.lstrip("# ").partition("=")
             yield key.strip(), value.strip()
 
+# %% ../../nbs/04_corpus.ipynb #joined-columns
+def joined_column(
+    parts: Sequence[np.ndarray],  # Columns of several tables
+    numbers: Sequence[np.ndarray | None],  # For each what its numbers become, if other
+    dtype: Any = None,  # By default one that holds them all
+) -> np.ndarray:  # One after the other
+    "Columns as one"
+    pairs, place = [*zip(parts, numbers, strict=True)], 0
+    kinds = [part.dtype if new is None else new.dtype for part, new in pairs]
+    whole = np.empty(sum(map(len, parts)), dtype or np.result_type(*kinds))
+    for part, new in pairs:
+        for start in range(0, len(part), PIECE):
+            some = part[start : start + PIECE]
+            whole[place : place + len(some)] = some if new is None else new[some]
+            place += len(some)
+    return whole
+
+
+def joined_gaps(
+    parts: Sequence[np.ndarray],  # Spaces after each token
+) -> np.ndarray:  # One after the other
+    "The spaces of several tables, in a byte each if they fit"
+    small = all(p.min(initial=0) >= 0 and p.max(initial=0) < 256 for p in parts)
+    return joined_column(parts, [None] * len(parts), np.uint8 if small else None)
+
 # %% ../../nbs/04_corpus.ipynb #join-tables
 def join_tables(
     first: SentenceTable,  # Its rows keep their numbers
@@ -361,17 +386,20 @@ def join_tables(
     "One table with the rows of both"
     strings = StringTable(first.strings.strings)
     new = strings.numbers(second.strings.strings)  # second's numbers, translated
-    nothing = [np.zeros(len(t.words), dtype=np.int32) for t in (first, second)]
+    tables, numbers = (first, second), (None, new)
+    nothing = np.zeros(1, dtype=np.int32)
     joined = SentenceTable(
         strings,
         np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        np.concatenate([first.words, new[second.words]]),
-        np.concatenate([first.gaps, second.gaps]),
+        joined_column([first.words, second.words], numbers),
+        joined_gaps([first.gaps, second.gaps]),
     )
     for name in dict.fromkeys([*first.token_layers, *second.token_layers]):
-        above = first.token_layers.get(name, nothing[0])
-        below = new[second.token_layers.get(name, nothing[1])]
-        joined.token_layers[name] = np.concatenate([above, below])
+        columns = [
+            t.token_layers.get(name, np.broadcast_to(nothing, len(t.words)))
+            for t in tables
+        ]
+        joined.token_layers[name] = joined_column(columns, numbers)
     for name in dict.fromkeys([*first.mark_layers, *second.mark_layers]):
         above_marks = first.mark_layers.get(name, _NO_MARKS)
         marks = second.mark_layers.get(name, _NO_MARKS)
@@ -1499,7 +1527,7 @@ def _joined_splits(
             if id(now.table) not in first:
                 first[id(now.table)] = sum(map(len, tables))
                 tables.append(now.table)
-                owners.append(np.full(len(now.table), number))
+                owners.append(np.full(len(now.table), number, dtype=np.int32))
             rows.setdefault(name, []).append(now.rows + first[id(now.table)])
     joined = {name: np.concatenate(found) for name, found in rows.items()}
     return join_all(tables), joined, np.concatenate(owners)

@@ -44,19 +44,20 @@ from ..foundation import atomic_write, half_written, logger, sha256_of
 
 # %% auto #0
 __all__ = ['ON_ERROR', 'SKIPPED', 'GZIP_DAMAGE', 'BLOCK', 'WORD', 'BLANK', 'COMMENT', 'BREAK', 'HELD', 'SPECIAL', 'CONLLU',
-           'SUMMED', 'WHOLLY', 'INDEX_VERSION', 'LARGE', 'SETTLED', 'Named', 'DataError', 'Damage', 'unzipped',
-           'unpacked', 'file_bytes', 'decoded', 'plain_lines', 'read_text', 'any_text', 'is_strange', 'cannot_be_cut',
-           'line_blocks', 'refuse_unknown', 'column_splitter', 'check_columns', 'ColumnFormat', 'column_format_of',
-           'line_kinds', 'index_folder', 'scratch_file', 'write_all', 'forget_pages', 'Grown', 'GrownStrings',
-           'in_pieces', 'even_columns', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged', 'sentence_blocks',
-           'read_files', 'warn_of_empty', 'without', 'leave_out', 'column_kind', 'layer_values', 'of_one_kind',
-           'add_labels', 'split_features', 'add_features', 'table_of_words', 'GrownTable', 'table_from', 'read_columns',
-           'table_of_columns', 'table_of_parts', 'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts',
-           'heads_of_tokens', 'tagged_words', 'read_conllu', 'treebank_words', 'table_arrays', 'block_sums',
-           'check_blocks', 'claim', 'claims', 'sweep', 'save_index', 'load_index', 'source_sum', 'index_path',
-           'indexed', 'split_of', 'existing_folder', 'find_splits', 'read_splits', 'losses_of', 'corpus_options',
-           'ColumnCorpus', 'UniversalDependenciesCorpus', 'layer_fields', 'fitting', 'write_columns', 'has_glued_words',
-           'column_layer']
+           'SUMMED', 'WHOLLY', 'INDEX_VERSION', 'LARGE', 'SETTLED', 'Named', 'FEATURES', 'TREEBANK', 'DataError',
+           'Damage', 'unzipped', 'unpacked', 'file_bytes', 'decoded', 'plain_lines', 'read_text', 'any_text',
+           'is_strange', 'cannot_be_cut', 'line_blocks', 'refuse_unknown', 'column_splitter', 'check_columns',
+           'ColumnFormat', 'column_format_of', 'line_kinds', 'index_folder', 'scratch_file', 'write_all',
+           'forget_pages', 'Grown', 'GrownStrings', 'in_pieces', 'even_columns', 'number_columns', 'Columns',
+           'closing_lines', 'drop_damaged', 'sentence_blocks', 'read_files', 'warn_of_empty', 'without', 'leave_out',
+           'column_kind', 'layer_values', 'of_one_kind', 'add_labels', 'split_features', 'add_features',
+           'table_of_words', 'GrownTable', 'table_from', 'read_columns', 'table_of_columns', 'table_of_parts',
+           'labelled', 'WordLines', 'word_lines', 'out_of_order', 'join_parts', 'heads_of_tokens', 'tagged_words',
+           'read_conllu', 'treebank_words', 'table_arrays', 'block_sums', 'check_blocks', 'claim', 'claims', 'sweep',
+           'save_index', 'load_index', 'source_sum', 'index_path', 'indexed', 'split_of', 'existing_folder',
+           'find_splits', 'read_splits', 'losses_of', 'corpus_options', 'ColumnCorpus', 'UniversalDependenciesCorpus',
+           'layer_fields', 'fitting', 'write_columns', 'has_glued_words', 'column_layer', 'feature_name',
+           'token_fields', 'treebank_rows', 'write_treebank']
 
 # %% ../../nbs/06_columns.ipynb #data-error
 class DataError(ValueError):
@@ -1833,3 +1834,113 @@ def column_layer(
         message = f"labels of type {layer!r} look like tags of spans"
         raise ValueError(f"{message} ({values[0]!r}), and would be read as such")
     return kinds != {"tokens"}
+
+# %% ../../nbs/06_columns.ipynb #feature-name
+_CAPITALS = """
+AbsErgDatNumber AdpType AdvType ConjType DetType ExtPos GrammGender InfForm LangId
+NameType NounBase NounClass NounType NumForm NumType NumValue PartForm PartType
+PronType PunctSide PunctType PossGender PossNumber RcNumber RefNum SubCase VerbForm
+VerbType
+"""
+FEATURES = {name.lower(): name for name in _CAPITALS.split()}
+_FEATURE = re.compile(r"[A-Z][A-Za-z0-9]*(\[[a-z0-9]+\])?")
+TREEBANK = {"lemma": 2, "upos": 3, "pos": 4, "xpos": 4, "head_id": 6, "dependency": 7}
+
+
+def feature_name(
+    layer: str,  # Such as `verbform`
+) -> str:  # Such as `VerbForm`
+    "How a treebank spells a feature; raises `ValueError` for what cannot be one"
+    name = FEATURES.get(layer, layer[:1].upper() + layer[1:])
+    if not _FEATURE.fullmatch(name):
+        message = f"{layer!r} cannot be the name of a feature in CoNLL-U"
+        raise ValueError(f"{message}: leave the layer out, or choose another format")
+    return name
+
+# %% ../../nbs/06_columns.ipynb #treebank-rows
+def token_fields(
+    sentence: Sentence,  # With labels
+    layer: str,  # Labels on tokens
+    unfit: str = "\t\n\r",  # Characters that the column cannot hold
+) -> list[str]:  # For each token its label, or `_`
+    "A column of CoNLL-U; raises `ValueError` on what it cannot hold"
+    fields, found = ["_"] * len(sentence), sentence._layers.get(layer)
+    if layer == "head_id" and found is None:  # the heads of tokens made by hand
+        heads = [token.head_id for token in sentence]
+        return ["_" if head is None else str(head) for head in heads]
+    marks = () if found is None else zip(found.starts, found.values, strict=True)
+    for place, value in marks:
+        if fields[place] != "_":
+            about = f"two labels of {layer!r}: {fields[place]!r} and {value!r}"
+            raise ValueError(f"{sentence[place].text!r} has {about}; CoNLL-U holds one")
+        if not value.strip() or set(value) & set(unfit):
+            message = f"a label of {layer!r}, {value!r}, does not fit into CoNLL-U"
+            raise ValueError(f"{message}; write_jsonl keeps any text")
+        fields[place] = value
+    return fields
+
+
+def treebank_rows(
+    sentence: Sentence,  # With labels on tokens
+    gaps: Sequence[int],  # Spaces after each token, (t,)
+    layers: Sequence[str],  # Which labels
+) -> list[list[str]]:  # For each token ten fields
+    "The lines of a sentence"
+    rows = [[str(n), word, *"________"] for n, word in enumerate(sentence.words, 1)]
+    features: list[list[str]] = [[] for _ in rows]
+    for layer in sorted(layers, key=str.lower):
+        column = TREEBANK.get(layer)
+        fields = token_fields(sentence, layer, "\t\n\r" if column else "\t\n\r|=")
+        for row, kept, field in zip(rows, features, fields, strict=True):
+            if column:
+                row[column] = field
+            elif field != "_":
+                kept.append(f"{feature_name(layer)}={field}")
+    for row, kept, gap in zip(rows, features, gaps, strict=True):
+        row[5] = "|".join(kept) or "_"
+        row[9] = "_" if gap else "SpaceAfter=No"
+        if set(row[1]) & set("\t\n\r"):
+            raise ValueError(f"the word {row[1]!r} does not fit into CoNLL-U")
+    return rows
+
+# %% ../../nbs/06_columns.ipynb #write-treebank
+def write_treebank(
+    sentences: Iterable[Sentence],  # Sentences with labels on tokens
+    path: str | Path,  # The file
+    layers: Sequence[str] | None = None,  # Which, by default all that are on tokens
+) -> None:
+    "Write CoNLL-U; raises `ValueError` on what it cannot hold"
+    dataset = SentenceDataset.of(sentences).current()
+    table, filled = dataset.table, dataset.take(np.flatnonzero(dataset.lengths))
+    if layers is None:
+        kinds = {layer: kinds_of_layer(dataset, layer) for layer in table.layers}
+        layers = [layer for layer, found in kinds.items() if found == {"tokens"}]
+    for layer in layers:
+        if column_layer(dataset, layer) and kinds_of_layer(dataset, layer):
+            message = f"labels of type {layer!r} stand on spans"
+            raise ValueError(f"{message}; CoNLL-U holds those of tokens")
+    if left := len(dataset) - len(filled):
+        logger.warning("%s: %s sentences without words are left out", path, left)
+    ends = table.offsets[filled.rows + 1] - 1
+    told = bool(table.gaps[ends].any())  # whether it is known what follows a sentence
+    with atomic_write(path, "w") as file:
+        for place, sentence in enumerate(filled):
+            first, stop = table.offsets[filled.rows[place] :][:2].tolist()
+            gaps = table.gaps[first:stop].tolist()
+            gaps[-1] |= not told
+            file.writelines(line + "\n" for line in _remarks(sentence, place))
+            rows = treebank_rows(sentence, gaps, layers)
+            file.writelines("\t".join(row) + "\n" for row in rows)
+            file.write("\n")
+
+
+def _remarks(sentence: Sentence, place: int) -> Iterator[str]:
+    "The comments of a sentence, its text among them"
+    known = dict(sentence._metadata.get(sentence._bounds, {}))
+    known["text"] = sentence.text
+    new = sentence.start_of_document and place > 0
+    if new and not any(key.split()[:1] == ["newdoc"] for key in known):
+        yield "# newdoc"
+    for key, value in known.items():
+        shown = value if isinstance(value, str) else json.dumps(value)
+        yield " ".join(f"# {key} = {shown}".split() if shown else ["#", key])
