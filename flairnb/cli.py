@@ -50,7 +50,7 @@ from flairnb.datasets.catalogue import (
     CatalogueEntry,
     search_catalogue,
 )
-from .datasets.columns import write_columns
+from .datasets.columns import write_columns, write_treebank
 from .datasets.texts import PREFIX, write_jsonl
 from .embeddings.base import EMBEDDING_CLASSES, Embeddings
 from .embeddings.word import OneHotEmbeddings
@@ -466,6 +466,11 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", type=columns_option, help="which of them is text")
     about = "words stand apart already: split at spaces only"
     parser.add_argument("--no-tokenizer", action="store_true", help=about)
+    about = (
+        "lines are running text: cut each into sentences, which are written one by "
+        "one; by rules that know common abbreviations, and never across lines"
+    )
+    parser.add_argument("--split", action="store_true", help=about)
     parser.add_argument("--scores", action="store_true", help="a column of scores")
     parser.add_argument("--label-name", help="what to call the predictions")
     parser.add_argument("--batch-size", type=positive, default=32)
@@ -490,6 +495,7 @@ def stream_of(
         places.get("text", 1 if read == "conllu" else 0),
         arguments.scores,
         batch_size=arguments.batch_size,
+        split=arguments.split,
     )
 
 # %% ../nbs/39_cli.ipynb #counted
@@ -530,6 +536,7 @@ HOLDS = {
     "columns": ({"tokens"}, {"spans"}),
     "jsonl": ({"spans"}, {"sentences"}, {"spans", "sentences"}),
     "fasttext": ({"sentences"},),
+    "conllu": ({"tokens"},),
 }
 
 
@@ -589,6 +596,8 @@ def write_split(
         return ",".join(f"{number}={name}" for number, name in columns.items())
     if form == "jsonl":
         write_jsonl(split, path, layers)
+    elif form == "conllu":
+        write_treebank(split, path, layers)
     else:
         with atomic_write(path, "w") as file:
             file.writelines(fasttext_line(sentence, layers) for sentence in split)
@@ -835,6 +844,7 @@ COMMANDS = {
             "predict model.pt --to jsonl < letters.txt > letters.jsonl",
             "predict model.pt texts.jsonl.gz --output labelled.jsonl.gz --workers 4",
             "predict model.pt words.tsv --columns id,text --scores",
+            "predict model.pt novel.txt --split --to jsonl",
         ),
     ),
     "convert": Command(
@@ -845,6 +855,7 @@ COMMANDS = {
             "convert de.conllu de.tsv --layers upos",
             "convert ner.tsv ner.jsonl --columns text,ner",
             "convert SENTEVAL_MR train.ft --split train",
+            "convert words.tsv words.conllu --columns text,upos",
         ),
     ),
     "datasets": Command(

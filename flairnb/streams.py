@@ -30,15 +30,16 @@ from .foundation import atomic_write
 from .models.model import Head, Model
 from .models.text_pair_classifier import TextPairClassifier
 from .saving import ModelFileError, find_model_file
+from .tokenization import word_spans
 from .trainers.checkpoints import CHECKPOINT
 
 # %% auto #0
 __all__ = ['STANDARD', 'AT_ONCE', 'SHARED', 'CHARACTERS', 'READERS', 'Marks', 'CONLLU_COLUMNS', 'WRITERS', 'Work', 'opened',
-           'shown_name', 'Line', 'numbered_lines', 'blocks', 'chunks', 'Stream', 'Parsed', 'pair_of', 'read_text_line',
-           'json_text', 'given_words', 'read_json_line', 'fields_of', 'read_rows', 'marks_of', 'tagged_text',
-           'json_fields', 'write_json_line', 'predicted_column', 'write_rows', 'write_conllu', 'write_text_line',
-           'predicted_chunk', 'class_in_file', 'open_model', 'stream_for', 'items_of', 'work_of', 'in_processes',
-           'output', 'utf8']
+           'shown_name', 'Line', 'numbered_lines', 'blocks', 'chunks', 'split_sentences', 'Stream', 'Parsed', 'pair_of',
+           'read_text_line', 'json_text', 'given_words', 'read_json_line', 'fields_of', 'read_rows', 'marks_of',
+           'tagged_text', 'json_fields', 'write_json_line', 'predicted_column', 'write_rows', 'write_conllu',
+           'write_text_line', 'predicted_chunk', 'class_in_file', 'open_model', 'stream_for', 'items_of',
+           'sentences_in', 'work_of', 'in_processes', 'output', 'utf8']
 
 # %% ../nbs/38_streams.ipynb #opened
 STANDARD = "-"  # in place of a file's name: standard input
@@ -135,6 +136,26 @@ def chunks(
     if waiting:
         yield waiting
 
+# %% ../nbs/38_streams.ipynb #split-sentences
+_MARKS = frozenset(".!?…。！？｡؟۔।")
+_CLOSING = frozenset("\"'’”»›)]}」』）")
+
+
+def split_sentences(
+    text: str,  # Running text
+) -> list[str]:  # Its sentences, without the spaces between them
+    "Cut a text into sentences"
+    found, begin, last, ended = list[str](), 0, 0, False
+    for start, end in word_spans(text):
+        word = text[start:end]
+        closes = start == last and (word in _CLOSING or _MARKS.issuperset(word))
+        if ended and not closes and not word[0].islower():
+            found.append(text[begin:last].strip())
+            begin, ended = start, False
+        ended = (ended and closes) or _MARKS.issuperset(word)
+        last = end
+    return [*found, text[begin:].strip()] if last else []
+
 # %% ../nbs/38_streams.ipynb #stream
 @dataclass(frozen=True)
 class Stream:
@@ -150,6 +171,7 @@ class Stream:
     pairs: bool = False  # Each text is two
     fill: str = "O"  # What stands in a column where there is no label
     batch_size: int = 32  # Sentences that the model sees at once
+    split: bool = False  # A line is running text: cut it into sentences
 
 # %% ../nbs/38_streams.ipynb #parsed
 @dataclass
@@ -512,6 +534,9 @@ def stream_for(
         raise ValueError(
             f"pairs of texts are read from text or jsonl, not {stream.read}"
         )
+    if stream.split and (pairs or stream.read != "text"):
+        given = "pairs of texts" if pairs else stream.read
+        raise ValueError(f"sentences are split in running text, not in {given}")
     spans = model.known_labels.is_span_prediction_problem()
     return replace(stream, pairs=pairs, fill="O" if spans else "_")
 
@@ -522,8 +547,21 @@ def items_of(
     "What stands in a file, or comes from standard input"
     with opened(stream.name) as file:
         lines = numbered_lines(file, shown_name(stream.name))
-        columns = stream.read in ("columns", "conllu")
-        yield from blocks(lines) if columns else lines
+        if stream.split:
+            yield from sentences_in(lines)
+        elif stream.read in ("columns", "conllu"):
+            yield from blocks(lines)
+        else:
+            yield from lines
+
+
+def sentences_in(
+    lines: Iterable[Line],  # Lines of running text
+) -> Iterator[Line]:  # Their sentences; an empty line stays
+    "Cut each line into sentences, which keep its number"
+    for number, text in lines:
+        for sentence in split_sentences(text) or [""]:
+            yield Line(number, sentence)
 
 # %% ../nbs/38_streams.ipynb #work-of
 Work = tuple[list[Line], Stream]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import itertools
 import json
 import logging
 import os
@@ -12,16 +13,25 @@ import subprocess
 import sys
 
 import pytest
+from conftest import SHARED, real
 
 from flairnb import __version__, cli
 from flairnb.cli import COMMANDS, build_parser, config_from, main
 from flairnb.data import Sentence
 from flairnb.datasets import ColumnCorpus, JsonlCorpus
-from flairnb.datasets.columns import read_columns
+from flairnb.datasets.columns import read_columns, read_conllu
 from flairnb.foundation import logger
 from flairnb.models import Model, SequenceTagger
 from flairnb.saving import read_model_file, write_model_file
-from flairnb.streams import AT_ONCE, Line, Stream, chunks, numbered_lines, tagged_text
+from flairnb.streams import (
+    AT_ONCE,
+    Line,
+    Stream,
+    chunks,
+    numbered_lines,
+    split_sentences,
+    tagged_text,
+)
 from flairnb.trainers.checkpoints import write_checkpoint
 
 WORDS = (
@@ -311,14 +321,84 @@ def test_words_stand_apart_already(capsys, monkeypatch):
         )
 
 
+SPLIT = "Dr. May sings well. She barks!\n\nHe walks\n"
+
+
+def test_running_text_is_cut_into_sentences(capsys, monkeypatch):
+    typed(monkeypatch, SPLIT)
+    lines = told(capsys, "predict", WORD_MODEL, "--split").splitlines()
+    texts = [line.split('"')[1] for line in lines if line]
+    assert texts == ["Dr. May sings well.", "She barks!", "He walks"]
+    assert [not line for line in lines] == [False, False, True, False]
+    typed(monkeypatch, SPLIT)
+    lines = told(capsys, "predict", WORD_MODEL, "--split", "--to", "jsonl")
+    assert [json.loads(x)["text"] for x in lines.splitlines()] == [
+        *texts[:2],
+        "",
+        texts[2],
+    ]
+
+
+def test_what_is_no_running_text_is_not_split(capsys, monkeypatch):
+    line = refused(capsys, "predict", WORD_MODEL, "--split", "--from", "jsonl")
+    assert "sentences are split in running text, not in jsonl" in line
+
+
+CUT = [
+    ("One. Two! Three? Four", 4),
+    ("He lives in the U.S. and pays $ 3.50 e.g. for tea.", 1),
+    ("'Stop!' she said. \"Why?\" Nobody knew (or did they?). So it was...", 4),
+    ("Wait... what? Mr. J. Smith Jr. left at 5 p.m. on Oct. 3.", 2),
+    ("\u4ed6\u6765\u4e86\u3002\u5979\u8d70\u4e86\u3002", 2),
+    (" \u00a0 ", 0),
+    ("?!", 1),
+]
+
+
+@pytest.mark.parametrize("text, count", CUT)
+def test_sentences_lose_nothing_but_spaces(text, count):
+    found = split_sentences(text)
+    assert len(found) == count
+    assert "".join("".join(found).split()) == "".join(text.split())
+
+
+@real
+def test_most_sentences_of_a_treebank_are_found():
+    "Of ends that have a mark, in documents whose sentences are joined by spaces"
+    found, wrong, missed, texts = 0, 0, 0, list[str]()
+
+    def look():
+        nonlocal found, wrong, missed
+        ends = list(itertools.accumulate(len(text) + 1 for text in texts))[:-1]
+        whole, cuts, place = " ".join(texts), set(), 0
+        for one in split_sentences(whole):
+            place = whole.index(one, place) + len(one)
+            cuts.add(place + 1)
+        cuts.discard(len(whole) + 1)
+        marked = {e for e in ends if whole[: e - 1].rstrip("\"')")[-1] in ".!?"}
+        found += len(cuts & set(ends))
+        wrong += len(cuts - set(ends))
+        missed += len(marked - cuts)
+
+    [path] = (SHARED / "ud_english").glob("*-test.conllu")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# newdoc") and texts:
+            look()
+            texts = []
+        elif line.startswith("# text = "):
+            texts.append(" ".join(line.removeprefix("# text = ").split()))
+    look()
+    assert found / (found + wrong) > 0.97 and found / (found + missed) > 0.82
+
+
 def test_an_output_file_is_whole_or_not_there(capsys, place):
     (place / "good.txt").write_text("She sings\n")
-    (place / "bad.txt").write_bytes(b"She sings\n" * 3000 + b"\xff\n")
+    (place / "bad.txt").write_bytes(b"She sings\n" * 9000 + b"\xff\n")
     assert told(capsys, "predict", WORD_MODEL, "good.txt", "--output", "o.gz") == ""
     packed = gzip.decompress((place / "o.gz").read_bytes()).decode()
     assert packed == told(capsys, "predict", WORD_MODEL, "good.txt")
     line = refused(capsys, "predict", WORD_MODEL, "bad.txt", "--output", "o.txt")
-    assert "bad.txt, line 3001: byte 1" in line and not (place / "o.txt").exists()
+    assert "bad.txt, line 9001: byte 1" in line and not (place / "o.txt").exists()
 
 
 def test_memory_is_flat_since_a_chunk_is_let_go():
@@ -719,6 +799,27 @@ def test_a_treebank_to_columns(capsys, place):
     told(capsys, "convert", "in.conllu", "out.tsv", "--layers", "lemma,dependency")
     text = (place / "out.tsv").read_text()
     assert "Dogs\tdog\tnsubj\t-\nbark\tbark\troot\t+\n" in text
+
+
+def test_a_treebank_to_a_treebank(capsys, place):
+    (place / "in.conllu").write_text(CONLLU)
+    told(capsys, "convert", "in.conllu", "out.conllu")
+    told(capsys, "convert", "out.conllu", "again.conllu")
+    assert (place / "out.conllu").read_text() == (place / "again.conllu").read_text()
+    one, other = (read_conllu([name]) for name in ("in.conllu", "out.conllu"))
+    assert str(one.sentence(0)) == str(other.sentence(0)) and len(one) == len(other)
+
+
+def test_columns_to_a_treebank(capsys, place):
+    read = ["--columns", "text,upos", "--format", "columns"]
+    told(capsys, "convert", "words/test.txt", "words.conllu", *read)
+    lines = (place / "words.conllu").read_text().splitlines()
+    assert lines[:2] == ["# text = She sings well", "1\tShe\t_\tPRON" + "\t_" * 6]
+    line = refused(
+        capsys, "convert", "names/test.txt", "x.conllu", "--columns", "text,ner",
+        "--format", "columns", "--layers", "ner",
+    )  # fmt: skip
+    assert "CoNLL-U holds those of tokens" in line and not (place / "x.conllu").exists()
 
 
 def test_what_is_lost_is_told(capsys, place):
