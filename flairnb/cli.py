@@ -79,14 +79,15 @@ from .trainers.distributed import is_main
 from .trainers.trainer import ModelTrainer
 
 # %% auto #0
-__all__ = ['DEMO_TEXT', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE', 'HOLDS', 'COMMANDS', 'STATUSES', 'train_demo',
-           'positive', 'columns_option', 'key_value', 'format_of', 'corpus_table', 'corpus_from', 'chosen_split',
-           'with_labels', 'option_for', 'add_training_options', 'put', 'embedding_table', 'config_from', 'add_train',
-           'run_train', 'add_corpus_options', 'add_evaluate', 'report', 'run_evaluate', 'add_predict', 'stream_of',
-           'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split', 'run_convert',
-           'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of', 'model_facts',
-           'fact_text', 'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'add_serve', 'run_serve', 'Command',
-           'completion', 'shared_options', 'build_parser', 'one_line', 'as_asked', 'carry_out', 'main']
+__all__ = ['DEMO_TEXT', 'ONE_LAYER', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE', 'HOLDS', 'COMMANDS', 'STATUSES',
+           'train_demo', 'positive', 'columns_option', 'key_value', 'format_of', 'corpus_table', 'corpus_from',
+           'chosen_split', 'with_labels', 'option_for', 'add_training_options', 'put', 'embedding_table', 'config_from',
+           'add_train', 'run_train', 'add_corpus_options', 'add_evaluate', 'report', 'run_evaluate', 'add_predict',
+           'stream_of', 'counted', 'run_predict', 'fasttext_line', 'layers_for', 'add_convert', 'write_split',
+           'run_convert', 'add_datasets', 'size_text', 'entry_card', 'run_datasets', 'add_info', 'vectors_of',
+           'model_facts', 'fact_text', 'run_info', 'add_init', 'run_init', 'add_demo', 'run_demo', 'add_serve',
+           'run_serve', 'Command', 'completion', 'shared_options', 'build_parser', 'one_line', 'as_asked', 'carry_out',
+           'main']
 
 # %% ../nbs/39_cli.ipynb #train-demo
 DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
@@ -174,6 +175,7 @@ def corpus_table(
     spec: str,  # A name of the catalogue, a folder or a file
     form: str | None = None,  # Its format
     columns: Mapping[int, str] | None = None,  # What its columns hold
+    split: str = "test",  # What a file is that stands alone
 ) -> dict[str, Any]:  # As a configuration has it
     "Describe a corpus; raises `ConfigError` if there is no such thing"
     extra = {} if columns is None else {"columns": dict(columns)}
@@ -185,14 +187,17 @@ def corpus_table(
         message = f"{spec} is no file, no folder, and no corpus of the catalogue"
         hint = near.partition("Did")[1:]
         raise ConfigError(" ".join([message, "".join(hint)]).strip())
+    form = form or ("columns" if columns and path.is_dir() else None)
     if path.is_dir():
         if form is None:
             raise ConfigError(f"{spec} is a folder: say --format {'|'.join(FORMATS)}")
         return {"format": form, "folder": spec, **extra}
-    form = form or format_of(spec)
+    form = form or format_of(spec) or ("columns" if columns else None)
     if form is None:
         raise ConfigError(f"the name {spec} tells no format: say --format")
-    alone = {"test_file": path.name, "autofind_splits": False}
+    alone = {f"{split}_file": path.name, "autofind_splits": False, "name": path.name}
+    known = arguments_of(FORMATS[form])
+    alone = {name: value for name, value in alone.items() if name in known}
     return {"format": form, "folder": str(path.parent), **alone, **extra}
 
 # %% ../nbs/39_cli.ipynb #corpus-from
@@ -313,13 +318,19 @@ def embedding_table(
     return {"type": name, next(iter(own_arguments(kind))): Given(value)}
 
 # %% ../nbs/39_cli.ipynb #config-from
+ONE_LAYER = ("fasttext", "jsonl")  # formats whose labels have no name of their own
+
+
 def config_from(
     arguments: argparse.Namespace,  # Of `flairnb train`
 ) -> dict[str, Any]:  # The file with the options put in
     "The configuration that file and options make together"
     config = read_config(arguments.config) if arguments.config else {}
     form, columns = arguments.format, arguments.columns
-    tables = [corpus_table(spec, form, columns) for spec in arguments.corpus]
+    tables = [corpus_table(x, form, columns, "train") for x in arguments.corpus]
+    for table in tables:
+        if table.get("format") in ONE_LAYER and arguments.label_type:
+            table["label_type"] = arguments.label_type
     config |= {"corpus": tables} if tables else {}
     parts = [embedding_table(spec) for spec in arguments.embeddings]
     config |= {"embeddings": parts} if parts else {}
@@ -342,7 +353,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     about = "go on from the checkpoint in base_path, if there is one"
     parser.add_argument("--resume", action="store_true", help=about)
     group = parser.add_argument_group("the run", "in place of what the file says")
-    group.add_argument("--corpus", action="append", default=[], help="see evaluate")
+    about = "a name of the catalogue, a folder, or a file to train on"
+    group.add_argument("--corpus", action="append", default=[], help=about)
     group.add_argument("--format", choices=list(FORMATS), help="of files of your own")
     group.add_argument("--columns", type=columns_option, help="text,pos,ner or 1=text")
     group.add_argument(

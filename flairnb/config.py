@@ -426,6 +426,10 @@ def made(
     return value
 
 # %% ../nbs/37_config.ipynb #checked
+_SHORT = {"folder": ("data_folder",), "columns": ("column_format", "column_name_map")}
+_LONG = {full: short for short, several in _SHORT.items() for full in several}
+
+
 def checked(
     given: Mapping[str, Any],  # A section of a file
     known: Mapping[str, Argument],  # What may stand there
@@ -444,7 +448,7 @@ def checked(
     for name, one in known.items():
         if one.required and name not in given:
             what = f" ({one.about})" if one.about else ""
-            raise ConfigError(f"{where} {name} is missing{what}")
+            raise ConfigError(f"{where} {_LONG.get(name, name)} is missing{what}")
     return found
 
 # %% ../nbs/37_config.ipynb #embedding-call
@@ -486,7 +490,6 @@ FORMATS: dict[str, Any] = {
     "classes": ClassFilesCorpus,
     "pairs": DataPairCorpus,
 }
-_SHORT = {"folder": ("data_folder",), "columns": ("column_format", "column_name_map")}
 
 # %% ../nbs/37_config.ipynb #full-names
 def full_names(

@@ -21,7 +21,7 @@ from flairnb.data import Sentence
 from flairnb.datasets import ColumnCorpus, JsonlCorpus
 from flairnb.datasets.columns import read_columns, read_conllu
 from flairnb.foundation import logger
-from flairnb.models import Model, SequenceTagger
+from flairnb.models import Model, SequenceTagger, TextClassifier
 from flairnb.saving import read_model_file, write_model_file
 from flairnb.streams import (
     AT_ONCE,
@@ -657,6 +657,29 @@ def test_a_run_may_be_all_options(capsys, place):
     )
 
 
+def test_a_file_alone_is_train_and_its_labels_have_the_name_that_the_model_says(
+    capsys, place
+):
+    rows = [("so good", "good"), ("very cold", "bad"), ("good soup", "good")] * 8
+    lines = (f'{{"text": "{text}", "label": "{label}"}}\n' for text, label in rows)
+    (place / "export.jsonl").write_text("".join(lines))
+    (place / "export.csv").write_text("".join(f"{a},{b}\n" for a, b in rows))
+    options = (
+        "--model TextClassifier --label-type mood --embeddings OneHotEmbeddings "
+        "--set embeddings.min_freq=1 --document-embeddings DocumentPoolEmbeddings "
+        "--max-epochs 1 --mini-batch-size 4 --quiet --base-path moods"
+    )
+    told(capsys, "train", "--corpus", "export.jsonl", *options.split())
+    made = TextClassifier.load("moods/final-model.pt")
+    assert (made.label_type, {*made.classes.labels}) == ("mood", {"good", "bad"})
+    text = "--columns text,label_mood --check"
+    told(capsys, "train", "--corpus", "export.csv", *text.split(), *options.split())
+    text = "--corpus words/test.txt --columns text,upos --label-type upos"
+    part = "--model SequenceTagger --embeddings OneHotEmbeddings --base-path x --check"
+    told(capsys, "train", *text.split(), *part.split())
+    told(capsys, "train", *text.replace("/test.txt", "").split(), *part.split())
+
+
 def test_a_check_trains_nothing(capsys, place):
     out = told(capsys, "train", "words.toml", "--check", "--base-path", "nothing")
     assert "words.toml describes a run" in out and not (place / "nothing").exists()
@@ -675,6 +698,7 @@ def test_a_check_trains_nothing(capsys, place):
         ("train words.toml --set seed.x=3", "no such table"),
         ("train words.toml --corpus UD_ENGLICH", "'UD_ENGLISH'?"),
         ("train words.toml --corpus words", "--format columns|"),
+        ("train words.toml --corpus words --format columns", "columns is missing"),
         ("train words.toml --embeddings Glov:x", "'Glov'"),
         ("train words.toml --optimizer Adm", "[training] optimizer"),
         ("train words.toml --label-type ner", "'ner'"),
