@@ -31,8 +31,9 @@ in `results.md`: from `model.train()` to `model.eval()`, the later of {EPOCHS}.
   they are asked for. *Parsed* is the first time, when flairnb also writes its index,
   *indexed* every later time.
 - **The shell**: tokens per second of `flairnb predict` on a file of text, one sentence
-  a line, to a file of columns, the whole process from its start to its end; as a part
-  of `Sentence(...)` and `model.predict` on the same lines in a running Python.
+  a line, to a file of labelled text, the whole process from its start to its end; as a
+  part of `Sentence(...)` and `model.predict` on the same lines in a running Python. The
+  program was started once before, which leaves compiled modules behind.
 """
 
 TURNS = [

@@ -69,6 +69,7 @@ from flairnb.streams import (
     Work,
     in_processes,
     marks_of,
+    naming,
     open_model,
     output,
     predicted_chunk,
@@ -630,7 +631,8 @@ def run_convert(arguments: argparse.Namespace) -> None:
     if left and not layers:
         message = f"{form} holds no labels like those of {', '.join(left)}"
         raise ValueError(f"{message}: choose another format")
-    how_read = write_split(split, arguments.target, form, layers, arguments.scores)
+    with naming(arguments.target):
+        how_read = write_split(split, arguments.target, form, layers, arguments.scores)
     note = f"; left out: {', '.join(left)}" if left else ""
     print(f"{arguments.target}: {len(split)} sentences ({how_read}{note})")
 

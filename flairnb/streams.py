@@ -39,7 +39,7 @@ __all__ = ['STANDARD', 'AT_ONCE', 'SHARED', 'CHARACTERS', 'READERS', 'Marks', 'C
            'read_text_line', 'json_text', 'given_words', 'read_json_line', 'fields_of', 'read_rows', 'marks_of',
            'tagged_text', 'json_fields', 'write_json_line', 'predicted_column', 'write_rows', 'write_conllu',
            'write_text_line', 'predicted_chunk', 'class_in_file', 'open_model', 'stream_for', 'items_of',
-           'sentences_in', 'work_of', 'in_processes', 'output', 'utf8']
+           'sentences_in', 'work_of', 'in_processes', 'naming', 'output', 'utf8']
 
 # %% ../nbs/38_streams.ipynb #opened
 STANDARD = "-"  # in place of a file's name: standard input
@@ -616,6 +616,18 @@ def in_processes(
     finally:
         pool.shutdown(cancel_futures=True)
 
+# %% ../nbs/38_streams.ipynb #naming
+@contextmanager
+def naming(
+    path: str | Path,  # What is written
+) -> Iterator[None]:
+    "An error of the disk in here tells the file, which a full disk does not"
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
 # %% ../nbs/38_streams.ipynb #output
 @contextmanager
 def output(
@@ -625,7 +637,7 @@ def output(
     if path is None:
         yield _to_standard_output
         return
-    with atomic_write(path) as file:
+    with naming(path), atomic_write(path) as file:
         packed = str(path).endswith(".gz")
         target = gzip.GzipFile("", "wb", 6, file, mtime=0) if packed else file
         yield lambda text: (target.write(utf8(text)), None)[1]

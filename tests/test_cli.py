@@ -702,6 +702,7 @@ def test_a_check_trains_nothing(capsys, place):
         ("train words.toml --embeddings Glov:x", "'Glov'"),
         ("train words.toml --optimizer Adm", "[training] optimizer"),
         ("train words.toml --label-type ner", "'ner'"),
+        ("train words.toml --max-epochs 0", "max_epochs is at least 1, not 0"),
     ],
 )
 def test_a_wrong_run_is_refused_in_a_line(capsys, words, part):
@@ -844,6 +845,38 @@ def test_columns_to_a_treebank(capsys, place):
         "--format", "columns", "--layers", "ner",
     )  # fmt: skip
     assert "CoNLL-U holds those of tokens" in line and not (place / "x.conllu").exists()
+
+
+def test_each_kind_of_file_is_read_alone(capsys, place):
+    "Not with train.csv beside it, which is another split"
+    for name in ("train", "one"):
+        (place / f"{name}.csv").write_text("text,label\na film,fine\nsongs,good\n")
+    read = ["--columns", "text,label", "--set", "skip_header=true"]
+    assert "2 sentences" in told(capsys, "convert", "one.csv", "one.jsonl", *read)
+    (place / "one.csv").write_text("text,label\na film\n")
+    line = refused(capsys, "convert", "one.csv", "two.jsonl", *read)
+    assert "one.csv, line 2" in line and not (place / "two.jsonl").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of Unix")
+@pytest.mark.parametrize("command", ["convert", "predict"])
+def test_a_full_disk_is_told_with_the_file(capsys, place, command):
+    import resource
+
+    (place / "long.txt").write_text("She PRON\nsings VERB\n\n" * 4000)
+    read = ["long.txt", "--columns", "text,upos"]
+    words = ["convert", *read[:1], "full.tsv", "--format", "columns", *read[1:]]
+    if command == "predict":
+        words = ["predict", WORD_MODEL, *read, "--output", "full.tsv"]
+        words += ["--from", "columns"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        line = refused(capsys, *words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert line == "flairnb: full.tsv: File too large"
+    assert not (place / "full.tsv").exists()
 
 
 def test_what_is_lost_is_told(capsys, place):

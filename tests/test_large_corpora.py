@@ -733,5 +733,6 @@ def test_a_classifier_of_five_million_texts(tmp_path, folders):
     found = classified(tmp_path, 5_000_000, *folders)
     print(found)
     assert found["texts"] == 5_000_000
-    joining = len(folders) - 1  # a second of copying
-    assert found["grown"] < 1500 and found["processor"] < 2 + joining, found
+    copied = len(folders) - 1  # a second; pages of the files that were joined remain
+    assert found["grown"] < 1500 + 200 * copied, found
+    assert found["processor"] < 2 + copied, found

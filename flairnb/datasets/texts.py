@@ -1071,6 +1071,7 @@ class CSVClassificationCorpus(TextCorpus):
         no_class_label: str | None = None,  # A value that says that there is no label
         on_error: str = "raise",  # A damaged row: `raise`, `skip` or `warn`
         allow_examples_without_labels: bool = False,
+        autofind_splits: bool = True,  # Look for files that are not named
         **options: Any,  # `label_separator`, arguments of `csv.reader` and of `Corpus`
     ) -> None:
         "Read a corpus; raises `FileNotFoundError`, or `DataError` on a broken file"
@@ -1086,7 +1087,7 @@ class CSVClassificationCorpus(TextCorpus):
             on_error=on_error,
         )
         given = {"train": train_file, "dev": dev_file, "test": test_file}
-        paths = find_splits(data_folder, given, options.pop("autofind_splits", True))
+        paths = find_splits(data_folder, given, autofind_splits)
         settings = {
             "columns": sorted(columns.items()),
             "own_layers": label_type is None,
