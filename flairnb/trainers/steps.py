@@ -164,7 +164,12 @@ def check_settings(
     settings: Settings,  # Of a run that has not begun
 ) -> None:
     "Raise `ValueError` on a value that no run can have"
-    for name in ("mini_batch_size", "eval_batch_size", "mini_batch_chunk_size"):
+    for name in (
+        "max_epochs",
+        "mini_batch_size",
+        "eval_batch_size",
+        "mini_batch_chunk_size",
+    ):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is at least 1, not {value}")
