@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,13 @@ from flairnb.embeddings import (
 from flairnb.evaluation import calibration_error
 from flairnb.models import Model, SequenceTagger, TextClassifier
 from flairnb.models.model import ModelFileError, build_model
-from flairnb.models.text_classifier import ClassHead, best_threshold
+from flairnb.models.text_classifier import (
+    ClassHead,
+    ClassSet,
+    best_threshold,
+    count_text_labels,
+    labels_per_text,
+)
 from flairnb.trainers import ModelTrainer
 from flairnb.trainers.steps import train_step
 
@@ -704,3 +712,26 @@ def test_a_model_file_names_a_class_that_can_be_made(tmp_path, name):
 def test_a_base_of_classifiers_is_none():
     with pytest.raises(TypeError, match="abstract"):
         ClassHead()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gold_classes_are_those_of_the_objects(seed):
+    "Texts with no, one or several labels, some twice, some that the model does not know"
+    draw, names = random.Random(seed), ["A", "B", "C", "unknown"]
+    sentences = [Sentence(f"w{number}") for number in range(60)]
+    for sentence in sentences:
+        for _ in range(draw.choice([0, 1, 1, 2, 3])):
+            sentence.add_label("kind", draw.choice(names))
+    data = SentenceDataset.of(sentences)
+    given = [[label.value for label in s.get_labels("kind")] for s in sentences]
+    one, several = (ClassSet(names[:3], many) for many in (False, True))
+    first = [names.index(x[0]) if x and x[0] in "ABC" else -1 for x in given]
+    assert one.encode(data.table, "kind").tolist() == first
+    sets = [[name in x for name in "ABC"] for x in given]
+    assert several.encode(data.table, "kind").tolist() == sets
+    counts = [len(set(x)) for x in given]
+    assert labels_per_text(data, "kind").tolist() == counts
+    some = data.take(np.array([50, 3, 3, 7]))
+    assert labels_per_text(some, "kind").tolist() == [counts[n] for n in (50, 3, 3, 7)]
+    met = Counter(name for n in (50, 3, 3, 7) for name in given[n])
+    assert count_text_labels(some, "kind") == met
