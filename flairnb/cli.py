@@ -91,7 +91,7 @@ __all__ = ['DEMO_TEXT', 'ONE_LAYER', 'OK', 'FAILED', 'WRONG_USE', 'INTERRUPTED',
            'main']
 
 # %% ../nbs/39_cli.ipynb #train-demo
-DEMO_TEXT = "Marta will take the early train to Lisbon tomorrow."
+DEMO_TEXT = "The train to the city is late."
 
 
 def train_demo(
@@ -762,7 +762,8 @@ def run_init(arguments: argparse.Namespace) -> None:
 # %% ../nbs/39_cli.ipynb #add-demo
 def add_demo(parser: argparse.ArgumentParser) -> None:
     "Arguments of `flairnb demo`"
-    parser.add_argument("--text", default=DEMO_TEXT, help="what to tag at the end")
+    about = "what to tag at the end; words that the small corpus lacks are guessed"
+    parser.add_argument("--text", default=DEMO_TEXT, help=about)
     parser.add_argument("--epochs", type=positive, default=15, help="passes over train")
     parser.add_argument("--folder", default="flairnb-demo", help="where the results go")
 
