@@ -674,7 +674,7 @@ def entries(page: Page, body: str) -> Iterator[dict[str, str]]:
     yield {"url": page.url, "title": page.title, "text": plain(parts[0])}
     for anchor, part in zip(parts[1::2], parts[2::2], strict=True):
         title = f"{page.title} › {titles.get(anchor, anchor)}"
-        text = plain(part.partition("</h")[2])
+        text = plain(re.split(r"</h[2-6]>", part, maxsplit=1)[-1])
         yield {"url": f"{page.url}#{anchor}", "title": title, "text": text}
     for name in page.names:
         for one in (name, *name.inside):
@@ -712,7 +712,7 @@ def build(folder: Path) -> Site:
     made.append(site.reference())
     known: list[dict[str, str]] = []
     for place, (page, body) in enumerate(made):
-        known += entries(page, body)
+        known += entries(page, body) if page.source else []
         text = template.render(
             **shared,
             page=page,

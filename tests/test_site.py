@@ -444,6 +444,8 @@ def test_the_search_knows_names_sections_and_korean(built):
     assert "A linear-chain CRF › The best path" in by_title
     assert any("학습" in one["text"] for one in known)
     assert not [one for one in known if "<" in one["title"]]
+    path = by_title["A linear-chain CRF › The best path"]
+    assert path["text"][0].isupper(), path["text"][:40]
 
 
 @pytest.mark.skipif(
@@ -478,7 +480,12 @@ def test_search_theme_and_menu_in_a_browser(built, tmp_path):
         )
         page.click("document.querySelector('button.menu')")
         assert page.value("document.querySelector('.menu').ariaExpanded") == "true"
-        assert page.value("document.documentElement.scrollWidth") == 390
+        for url in ("index.html", "crf.html", "serve.html", "ko/training.html"):
+            page.call("Page.navigate", url=(folder / url).as_uri())
+            page.until(
+                f"location.href.endsWith('{url}') && !!document.querySelector('.copy')"
+            )
+            assert page.value("document.documentElement.scrollWidth") == 390, url
 
 
 # --- the faults are seen ---
