@@ -136,7 +136,7 @@ class Page:
         )
         end = time.monotonic() + WAIT
         while not (found := self.value(look)):
-            seen = self.value("document.body.innerText")
+            seen = self.value("document.body?.innerText")
             assert time.monotonic() < end, f"it never came: {code}\n{seen}"
             time.sleep(0.2)
         return found
