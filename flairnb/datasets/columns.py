@@ -774,9 +774,10 @@ def _read_file(
         part = _read_block(path, block, form, found.tables, damage)
         breaks.append(part.breaks + len(found.starts))
         found.add(part)
-    places = np.unique(np.concatenate(breaks))
+    places = np.concatenate(breaks)  # they rise, but one may stand there twice
     if len(places):  # the first document begins with the file
-        places = np.union1d(places, [first])
+        places = np.concatenate([[first], places])
+        places = places[np.diff(places, prepend=-1) > 0]
     return places[places < len(found.starts)]
 
 
