@@ -220,8 +220,8 @@ def read(page: Page) -> Any:
         re.search(r"^# (.+)", head, re.M),
         re.search(r"^> (.+)", head, re.M),
     )
-    page.title = title[1] if title else path.stem
-    page.summary = re.sub("`", "", summary[1]) if summary else ""
+    page.title = title[1].replace("`", "") if title else path.stem
+    page.summary = summary[1].replace("`", "") if summary else ""
     return notebook
 
 
@@ -683,15 +683,10 @@ def entries(page: Page, body: str) -> Iterator[dict[str, str]]:
             yield {"url": where, "title": one.path, "text": about, "kind": one.kind}
 
 
-def build(folder: Path) -> Site:
-    "Write the whole site"
-    site = Site()
-    jinja = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(THEME), trim_blocks=True, lstrip_blocks=True
-    )
-    template = jinja.get_template("page.html.j2")
-    about = settings()
-    shared = {
+def frame(site: Site) -> dict[str, Any]:
+    "What the template of a page is told on every page"
+    about, bar = settings(), quarto()["navbar"]
+    return {
         "site": {
             "title": quarto()["title"],
             "version": about["version"],
@@ -699,35 +694,36 @@ def build(folder: Path) -> Site:
             "branch": about["branch"],
         },
         "sections": [
-            {"title": t, "pages": pages} for t, pages in site.sections.items()
+            {"title": title, "pages": pages} for title, pages in site.sections.items()
         ],
         "navbar": [
             {"text": one["text"], "url": url_of(one["href"])}
-            for one in quarto()["navbar"]["left"] + quarto()["navbar"]["right"]
+            for one in bar["left"] + bar["right"]
             if f"nbs/{one['href']}" in site.by_source
         ],
         "languages": LANGUAGES,
     }
+
+
+def build(folder: Path) -> Site:
+    "Write the whole site"
+    site = Site()
+    loader = jinja2.FileSystemLoader(THEME)
+    jinja = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True)
+    template, shared = jinja.get_template("page.html.j2"), frame(site)
     made = [(page, site.body(page)) for page in site.pages]
     made.append(site.reference())
     known: list[dict[str, str]] = []
     for place, (page, body) in enumerate(made):
         known += entries(page, body) if page.source else []
-        text = template.render(
-            **shared,
-            page=page,
-            body=body,
-            up=page.up,
-            say=WORDS[page.language],
-            before=made[place - 1][0] if place else None,
-            after=made[place + 1][0] if place + 1 < len(made) else None,
-        )
+        own = {"page": page, "body": body, "up": page.up, "say": WORDS[page.language]}
+        before = made[place - 1][0] if place else None
+        after = made[place + 1][0] if place + 1 < len(made) else None
+        text = template.render(**shared, **own, before=before, after=after)
         write(folder / page.url, text)
     copy(site, folder)
-    write(
-        folder / "theme/known.js",
-        f"const known = {json.dumps(known, ensure_ascii=False)};",
-    )
+    told = json.dumps(known, ensure_ascii=False)
+    write(folder / "theme/known.js", f"const known = {told};\n")
     return site
 
 
