@@ -172,14 +172,18 @@ def format_of(
     return _ENDS.get(Path(name.removesuffix(".gz")).suffix.lower())
 
 # %% ../nbs/39_cli.ipynb #corpus-table
+ONE_LAYER = ("fasttext", "jsonl")  # formats whose labels have no name of their own
+
+
 def corpus_table(
     spec: str,  # A name of the catalogue, a folder or a file
     form: str | None = None,  # Its format
     columns: Mapping[int, str] | None = None,  # What its columns hold
     split: str = "test",  # What a file is that stands alone
+    layer: str | None = None,  # What labels are called that have no name of their own
 ) -> dict[str, Any]:  # As a configuration has it
     "Describe a corpus; raises `ConfigError` if there is no such thing"
-    extra = {} if columns is None else {"columns": dict(columns)}
+    extra: dict[str, Any] = {} if columns is None else {"columns": dict(columns)}
     if spec in CATALOGUE or spec in ALIASES:
         return {"name": spec, **({"column_format": columns} if columns else {})}
     path = Path(spec)
@@ -189,11 +193,13 @@ def corpus_table(
         hint = near.partition("Did")[1:]
         raise ConfigError(" ".join([message, "".join(hint)]).strip())
     form = form or ("columns" if columns and path.is_dir() else None)
+    if not path.is_dir():
+        form = form or format_of(spec) or ("columns" if columns else None)
+    extra |= {"label_type": layer} if layer and form in ONE_LAYER else {}
     if path.is_dir():
         if form is None:
             raise ConfigError(f"{spec} is a folder: say --format {'|'.join(FORMATS)}")
         return {"format": form, "folder": spec, **extra}
-    form = form or format_of(spec) or ("columns" if columns else None)
     if form is None:
         raise ConfigError(f"the name {spec} tells no format: say --format")
     alone = {f"{split}_file": path.name, "autofind_splits": False, "name": path.name}
@@ -207,11 +213,12 @@ def corpus_from(
     form: str | None = None,  # Its format
     columns: Mapping[int, str] | None = None,  # What its columns hold
     settings: Iterable[tuple[str, Any]] = (),  # Other arguments of the reader
+    layer: str | None = None,  # What labels are called that have no name of their own
 ) -> CorpusPart | CorpusPlan:  # Reads it
     "Check what the user named; raises `ConfigError`"
     if spec.endswith(".toml"):
         return corpus_plan(read_config(spec), spec)
-    table = corpus_table(spec, form, columns) | dict(settings)
+    table = corpus_table(spec, form, columns, layer=layer) | dict(settings)
     part = corpus_part(table, spec + ":")
     if "sample_missing_splits" in arguments_of(part.call.target):
         part.call.arguments.setdefault("sample_missing_splits", False)
@@ -319,19 +326,13 @@ def embedding_table(
     return {"type": name, next(iter(own_arguments(kind))): Given(value)}
 
 # %% ../nbs/39_cli.ipynb #config-from
-ONE_LAYER = ("fasttext", "jsonl")  # formats whose labels have no name of their own
-
-
 def config_from(
     arguments: argparse.Namespace,  # Of `flairnb train`
 ) -> dict[str, Any]:  # The file with the options put in
     "The configuration that file and options make together"
     config = read_config(arguments.config) if arguments.config else {}
-    form, columns = arguments.format, arguments.columns
-    tables = [corpus_table(x, form, columns, "train") for x in arguments.corpus]
-    for table in tables:
-        if table.get("format") in ONE_LAYER and arguments.label_type:
-            table["label_type"] = arguments.label_type
+    how = (arguments.format, arguments.columns, "train", arguments.label_type)
+    tables = [corpus_table(spec, *how) for spec in arguments.corpus]
     config |= {"corpus": tables} if tables else {}
     parts = [embedding_table(spec) for spec in arguments.embeddings]
     config |= {"embeddings": parts} if parts else {}
@@ -446,12 +447,12 @@ def report(
 # %% ../nbs/39_cli.ipynb #run-evaluate
 def run_evaluate(arguments: argparse.Namespace) -> None:
     "The command `flairnb evaluate`"
-    how = (arguments.format, arguments.columns, arguments.set)
-    plans = [(name, corpus_from(name, *how)) for name in arguments.corpus]
-    if arguments.output and len(plans) > 1:
+    if arguments.output and len(arguments.corpus) > 1:
         raise ValueError("--output is for one corpus, there are several")
     model = open_model(arguments.model)
     layer = arguments.label_type or model.label_type
+    how = (arguments.format, arguments.columns, arguments.set, layer)
+    plans = [(name, corpus_from(name, *how)) for name in arguments.corpus]
     for name, plan in plans:
         corpus = plan.make()
         alone = len(corpus.splits()) == 1

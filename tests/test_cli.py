@@ -672,6 +672,8 @@ def test_a_file_alone_is_train_and_its_labels_have_the_name_that_the_model_says(
     told(capsys, "train", "--corpus", "export.jsonl", *options.split())
     made = TextClassifier.load("moods/final-model.pt")
     assert (made.label_type, {*made.classes.labels}) == ("mood", {"good", "bad"})
+    out = told(capsys, "evaluate", "moods/final-model.pt", "export.jsonl", "--json")
+    assert json.loads(out)["report"]["macro avg"]["support"] == len(rows)
     text = "--columns text,label_mood --check"
     told(capsys, "train", "--corpus", "export.csv", *text.split(), *options.split())
     text = "--corpus words/test.txt --columns text,upos --label-type upos"

@@ -752,3 +752,11 @@ def test_a_real_treebank_comes_back(tmp_path, name, split):
         same = "".join(known.pop("text").split()) == "".join(kept.pop("text").split())
         assert known == kept and (same or split)
     lines_are_valid(path)
+
+
+def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
+    (tmp_path / "letters").mkdir()
+    monkeypatch.chdir(tmp_path / "letters")
+    (tmp_path / "letters" / "train.txt").write_text("Ada PER\n\n")
+    corpus = ColumnCorpus(".", {0: "text", 1: "ner"}, sample_missing_splits=False)
+    assert corpus.name == "letters"

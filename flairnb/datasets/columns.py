@@ -1705,7 +1705,7 @@ class ColumnCorpus(Corpus):
             return table_of_columns(files, form)
 
         splits = read_splits(paths, {"reader": "columns", **asdict(form)}, read, banned)
-        called = name or Path(data_folder).name
+        called = name or Path(data_folder).absolute().name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
         self.losses = losses_of(paths, splits)
 
@@ -1737,7 +1737,7 @@ class UniversalDependenciesCorpus(Corpus):
         settings = {"reader": "conllu", "split_multiwords": split_multiwords}
         settings |= {"on_error": on_error}
         splits = read_splits(paths, settings, read, banned)
-        called = name or Path(data_folder).name
+        called = name or Path(data_folder).absolute().name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
         self.losses = losses_of(paths, splits)
 

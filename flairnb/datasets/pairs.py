@@ -100,6 +100,6 @@ class DataPairCorpus(Corpus):
         given = {"train": train_file, "dev": dev_file, "test": test_file}
         files = find_splits(data_folder, given, autofind_splits)
         splits, losses = pair_splits(files, form, columns, **layout)
-        called = name or Path(data_folder).name
+        called = name or Path(data_folder).absolute().name
         super().__init__(**splits, name=called, **chosen)  # type: ignore[arg-type]
         self.losses = losses  # Rows that were left out, by split and reason

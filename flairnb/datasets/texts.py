@@ -1041,7 +1041,7 @@ class ClassificationCorpus(TextCorpus):
         )
         given = {"train": train_file, "dev": dev_file, "test": test_file}
         paths = find_splits(data_folder, given, autofind_splits)
-        called = name or Path(data_folder).name
+        called = name or Path(data_folder).absolute().name
         reader = {"reader": "fasttext"}
         super().__init__(paths, form, fasttext_records, reader, called, options)
 
@@ -1198,7 +1198,7 @@ class JsonlCorpus(TextCorpus):
         paths = find_splits(data_folder, given, autofind_splits)
         read: Any = partial(json_records, names=names)
         settings = {"reader": "json", "names": list(names)}
-        called = name or Path(data_folder).name
+        called = name or Path(data_folder).absolute().name
         super().__init__(paths, form, read, settings, called, options)
 
 # %% ../../nbs/07_texts.ipynb #brat-corpus
