@@ -1,7 +1,8 @@
 """Every test: the library's notebooks by nbdev_test, the other pages, tests/ by pytest.
 
-A page of the tutorials may define a class that the library has as well, so each runs in
-a process of its own, and its outputs are compared with those that it holds."""
+A page that exports nothing may define or load a class that a library page defines as
+well, so each runs in a process of its own, and its outputs are compared with those that
+it holds."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def main() -> int:
     }
     failed, elsewhere = 0, f"^([_.]|({'|'.join(PAGES)})$)"
     library = ["--n_workers", "2", "--timing", "--skip_folder_re", elsewhere]
-    pages = [f"nbs/{one}" for one in PAGES]
+    library += ["--skip_file_re", "^[^0-9]"]
+    alone = sorted(path.name for path in (ROOT / "nbs").glob("[!0-9_]*.ipynb"))
+    pages = [f"nbs/{one}" for one in (*PAGES, *alone)]
     for command in (
         [str(BESIDE / "nbdev_test"), *library],
         [sys.executable, ".ci/notebooks.py", *pages],

@@ -624,6 +624,18 @@ def test_every_length_of_the_header_can_be_read(tmp_path, size):
     assert read_model_file(path).config == {"filler": "x" * size}
 
 
+def test_a_class_that_is_defined_anew_leaves_the_one_before_its_models(tmp_path):
+    tagger_of().save(tmp_path / "model.pt")
+    before = MODEL_CLASSES["SequenceTagger"]
+    try:
+        anew = type("SequenceTagger", (SequenceTagger,), {})  # as a cell run again does
+        assert MODEL_CLASSES["SequenceTagger"] is anew
+        assert type(before.load(tmp_path / "model.pt")) is before
+        assert type(Model.load(tmp_path / "model.pt")) is anew
+    finally:
+        MODEL_CLASSES["SequenceTagger"] = before
+
+
 def test_a_model_of_another_kind_is_refused(tmp_path):
     class Other(SequenceTagger):
         "Another kind"

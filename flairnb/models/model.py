@@ -315,7 +315,9 @@ def build_model(
     if name not in known:
         message = f"{path}: model class {unknown_item(name, known)}"
         raise ModelFileError(f"{message} Import the module that defines it first.")
-    made_as = MODEL_CLASSES[name]
+    defined_anew = kind.__name__ == name and not isabstract(kind)
+    classes = MODEL_CLASSES | ({name: kind} if defined_anew else {})
+    made_as: Any = classes[name]
     if not issubclass(made_as, kind):
         message = f"{path} holds a {name}, not a {kind.__name__}"
         raise ModelFileError(f"{message}: load it with {name}.load or Model.load")
