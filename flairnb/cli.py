@@ -192,9 +192,8 @@ def corpus_table(
         message = f"{spec} is no file, no folder, and no corpus of the catalogue"
         hint = near.partition("Did")[1:]
         raise ConfigError(" ".join([message, "".join(hint)]).strip())
-    form = form or ("columns" if columns and path.is_dir() else None)
-    if not path.is_dir():
-        form = form or format_of(spec) or ("columns" if columns else None)
+    told = None if path.is_dir() else format_of(spec)
+    form = form or told or ("columns" if columns else None)
     extra |= {"label_type": layer} if layer and form in ONE_LAYER else {}
     if path.is_dir():
         if form is None:
