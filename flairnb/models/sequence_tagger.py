@@ -56,7 +56,8 @@ __all__ = ['DECODED_AT_ONCE', 'TagSet', 'label_numbers', 'token_numbers', 'span_
            'overlap_warnings', 'independent_lattice', 'span_log_probabilities', 'Decoded', 'write_tokens',
            'write_spans', 'write_distributions', 'write_n_best', 'gold_labels', 'compare_tokens', 'compare_spans',
            'spans_of_dataset', 'read_spans', 'tags_to_show', 'prediction_lines', 'joined', 'TagLayers', 'tag_weights',
-           'TaggerSettings', 'settings_of', 'take_over', 'GoldTags', 'SequenceTagger']
+           'TaggerSettings', 'settings_of', 'take_over', 'plain_settings', 'GoldTags', 'best_tags', 'decoded_of',
+           'best_rows', 'tag_loss', 'Wanted', 'write_decoded', 'flat_tags', 'tag_evaluation', 'SequenceTagger']
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tag-set
 @dataclass(frozen=True)
@@ -598,6 +599,15 @@ def take_over(
     assert layers.rnn is not None
     copy_torch_weights(rnn, layers.rnn.layers)
 
+# %% ../../nbs/22_sequence_tagger.ipynb #plain-settings
+def plain_settings(
+    settings: TaggerSettings,  # Of a tagger
+) -> dict[str, Any]:  # By name, ready for JSON
+    "Settings as a model file keeps them"
+    weights = settings.loss_weights
+    found = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    return found | {"loss_weights": dict(weights) if weights else None}
+
 # %% ../../nbs/22_sequence_tagger.ipynb #gold-memory
 class GoldTags(GoldMemory):
     "The gold tags of tables, for as long as they live"
@@ -616,6 +626,118 @@ class GoldTags(GoldMemory):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.tags,)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #choose
+def best_tags(
+    emissions: Tensor,  # Scores of tags, (b, t, k)
+    lengths: Tensor,  # Tokens in each sentence, (b,)
+    crf: CRF | None,  # Without one, tokens decide alone
+) -> Tensor:  # (b, t)
+    "The tags that are chosen"
+    if crf is None:
+        return emissions.argmax(-1)  # (b, t)
+    return crf.viterbi(emissions, lengths)[0]
+
+
+def decoded_of(
+    emissions: Tensor,  # Scores of tags, (b, t, k)
+    lengths: Tensor,  # Tokens in each sentence, (b,)
+    crf: CRF | None,  # Without one, tokens decide alone
+) -> Decoded:  # Of a batch
+    "The tags that are chosen, with the lattice of all others"
+    build = independent_lattice if crf is None else crf.lattice
+    return Decoded(best_tags(emissions, lengths, crf), build(emissions, lengths))
+
+
+def best_rows(
+    lattice: Lattice,  # All rows of tags
+    crf: CRF | None,  # It also scores the first and the last tag
+    n: int,  # How many rows
+) -> tuple[np.ndarray, np.ndarray]:  # Tags, (b, n, t); log-probabilities, (b, n)
+    "The best rows of tags, best first; -inf where there are no more"
+    nothing = lattice.transitions.new_zeros(len(lattice.transitions))
+    ends = (nothing, nothing) if crf is None else (crf.start, crf.stop)
+    scores = (lattice.emissions, lattice.lengths, lattice.transitions, *ends)
+    paths, found = n_best(*scores, n)
+    likely = found - lattice.log_partition[:, None]
+    return paths.cpu().numpy(), likely.cpu().numpy()
+
+# %% ../../nbs/22_sequence_tagger.ipynb #tag-loss
+def tag_loss(
+    emissions: Tensor,  # Scores of tags, (b, t, k)
+    gold: Tensor,  # Right tags, `UNKNOWN_TAG` where not observed, (b, t)
+    lengths: Tensor,  # Tokens in each sentence, (b,)
+    crf: CRF | None,  # Without one, tokens decide alone
+    weights: Tensor | None = None,  # Of the tags, (k,)
+) -> Tensor:  # One number
+    "Summed loss of a batch"
+    if crf is not None:
+        return crf(emissions, gold, lengths, weights).sum()
+    scores, right = emissions.flatten(0, 1), gold.flatten()
+    options: dict[str, Any] = {"ignore_index": UNKNOWN_TAG, "reduction": "sum"}
+    return nn.functional.cross_entropy(scores, right, weights, **options)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #write-decoded
+@dataclass(frozen=True)
+class Wanted:
+    "What a prediction leaves on the sentences"
+
+    layer: str  # Under which name
+    as_spans: bool  # Spans; else a tag on every token
+    all_tags: bool = False  # The probabilities of all tags as well
+    n_best: int | None = None  # And so many rows of tags
+
+
+def write_decoded(
+    decoded: Decoded,  # Tags of a batch
+    batch: Batch,  # The batch
+    sentences: Sequence[Sentence],  # Its sentences, which are written on
+    known: TagSet,  # The model's tags
+    wanted: Wanted,  # What to write
+    crf: CRF | None = None,  # The model's
+) -> None:
+    "Write what was found in a batch"
+    tags, layer = decoded.tags.cpu().numpy(), wanted.layer
+    if wanted.as_spans:
+        offsets = np.concatenate([[0], np.cumsum(batch.lengths)])
+        spans = read_spans(tags[batch.is_word], offsets, known)
+        odds = decoded.span_scores(spans, str(known.scheme))
+        write_spans(sentences, layer, spans, odds, known.labels)
+    else:
+        scores = decoded.token_scores.cpu().numpy()
+        write_tokens(sentences, layer, tags, scores, known.tags)
+    if wanted.all_tags:
+        likely = decoded.probabilities.float().cpu().numpy()
+        write_distributions(sentences, layer, likely, known.tags)
+    if wanted.n_best is not None:
+        rows = best_rows(decoded.lattice, crf, wanted.n_best)
+        write_n_best(sentences, layer, *rows, known.tags)
+
+# %% ../../nbs/22_sequence_tagger.ipynb #flat-tags
+def flat_tags(
+    dataset: SentenceDataset,  # All rows of a table
+    found: Iterable[tuple[np.ndarray, np.ndarray]],  # Rows and tags, (b,) and (b, t)
+) -> np.ndarray:  # Tag of each token of the table, (tokens,)
+    "Put the tags of batches in a row"
+    tags = np.zeros(len(dataset.table.words), dtype=np.int64)
+    for rows, chosen in found:
+        batch = Batch(dataset.table, rows)
+        tags[batch.places[batch.is_word]] = chosen[batch.is_word]
+    return tags
+
+
+def tag_evaluation(
+    dataset: SentenceDataset,  # Gold sentences
+    layer: str,  # Their label layer
+    predicted: np.ndarray,  # Tag of each token of the table, (tokens,)
+    known: TagSet,  # The model's tags
+    loss: float = 0.0,  # Summed
+    size: int = 0,  # Over so many tokens
+) -> Evaluation:  # Of tokens, or of spans
+    "Compare tags with gold labels"
+    compare = compare_tokens if known.scheme is None else compare_spans
+    found = (dataset, layer, predicted, known)
+    return Evaluation(compare(*found), loss, size, lambda: prediction_lines(*found))
 
 # %% ../../nbs/22_sequence_tagger.ipynb #tagger
 class SequenceTagger(Head):
@@ -699,16 +821,7 @@ class SequenceTagger(Head):
     def _loss(self, emissions: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold, weights = self._gold.of(batch, layer), self._weights
         weights = None if weights is None else weights.to(gold.device)
-        if self.crf is not None:
-            loss = self.crf(emissions, gold, batch.token_counts, weights).sum()
-        else:
-            loss = nn.functional.cross_entropy(
-                emissions.flatten(0, 1),
-                gold.flatten(),
-                weights,
-                reduction="sum",
-                ignore_index=UNKNOWN_TAG,
-            )
+        loss = tag_loss(emissions, gold, batch.token_counts, self.crf, weights)
         return loss, int(batch.lengths.sum())
 
     # --- what the user asks ---
@@ -726,98 +839,43 @@ class SequenceTagger(Head):
         n_best: int | None = None,  # Keep so many rows of tags, as metadata
     ) -> tuple[float, int] | None:  # Summed loss and number of tokens, if wanted
         "Tag sentences; scores are probabilities under the model"
-        layer, every = (
-            label_name or self.label_type,
-            return_probabilities_for_all_classes,
-        )
-        as_spans = self.tagset.scheme is not None and not force_token_predictions
-        write = self._write_spans if as_spans else self._write_tokens
+        spans = self.tagset.scheme is not None and not force_token_predictions
+        more = (return_probabilities_for_all_classes, n_best)
+        wanted = Wanted(label_name or self.label_type, spans, *more)
 
-        def write_all(computed: Iterator[Scored]) -> None:
+        def write(computed: Iterator[Scored]) -> None:
             for batch, objects, emissions in joined(computed):
                 decoded = self.decode(emissions, batch.token_counts)
-                write(decoded, batch, objects, layer)
-                if every:
-                    rows = decoded.probabilities.float().cpu().numpy()
-                    write_distributions(objects, layer, rows, self.tagset.tags)
-                if n_best is not None:
-                    self._write_n_best(decoded.lattice, objects, layer, n_best)
+                write_decoded(decoded, batch, objects, self.tagset, wanted, self.crf)
 
         given = (sentences, mini_batch_size, verbose, return_loss)
-        return self._predict(*given, write_all)
+        return self._predict(*given, write)
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         "Best tags of a batch and the probabilities of all"
-        if self.crf is None:
-            lattice = independent_lattice(emissions, lengths)
-        else:
-            lattice = self.crf.lattice(emissions, lengths)
-        return Decoded(self._best_tags(emissions, lengths), lattice)
-
-    def _best_tags(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        if self.crf is not None:
-            return self.crf.viterbi(emissions, lengths)[0]
-        return emissions.argmax(-1)  # (b, t)
-
-    def _write_tokens(
-        self, decoded: Decoded, batch: Batch, objects: Sequence[Sentence], layer: str
-    ) -> None:
-        tags, scores = decoded.tags.cpu().numpy(), decoded.token_scores.cpu().numpy()
-        write_tokens(objects, layer, tags, scores, self.tagset.tags)
-
-    def _write_spans(
-        self, decoded: Decoded, batch: Batch, objects: Sequence[Sentence], layer: str
-    ) -> None:
-        offsets = np.concatenate([[0], np.cumsum(batch.lengths)])
-        tags = decoded.tags.cpu().numpy()[batch.is_word]
-        spans = read_spans(tags, offsets, self.tagset)
-        scores = decoded.span_scores(spans, str(self.tagset.scheme))
-        write_spans(objects, layer, spans, scores, self.tagset.labels)
-
-    def _write_n_best(
-        self, lattice: Lattice, objects: Sequence[Sentence], layer: str, n: int
-    ) -> None:
-        nothing = lattice.transitions.new_zeros(len(lattice.transitions))
-        ends = (
-            (nothing, nothing) if self.crf is None else (self.crf.start, self.crf.stop)
-        )
-        scores = (lattice.emissions, lattice.lengths, lattice.transitions, *ends, n)
-        paths, found = n_best(*scores)  # (b, n, t), (b, n)
-        likely = (found - lattice.log_partition[:, None]).cpu().numpy()
-        write_n_best(objects, layer, paths.cpu().numpy(), likely, self.tagset.tags)
+        return decoded_of(emissions, lengths, self.crf)
 
     # --- being measured, being kept ---
 
     def _evaluate(
         self, dataset: SentenceDataset, layer: str, order: list[np.ndarray]
     ) -> Evaluation:
-        few = take_rows(dataset.table, dataset.rows)  # of a table that may be large
-        own = SentenceDataset(few)
-        predicted = np.zeros(len(own.table.words), dtype=np.int64)
         losses: list[tuple[float, int]] = [(0.0, 0)]
 
         def best(emissions: Tensor, batch: Batch) -> np.ndarray:
-            return self._best_tags(emissions, batch.token_counts).cpu().numpy()
+            return best_tags(emissions, batch.token_counts, self.crf).cpu().numpy()
 
-        for places, tags in self._walk(dataset, layer, order, losses, best):
-            batch = Batch(own.table, places)
-            predicted[batch.places[batch.is_word]] = tags[batch.is_word]
+        own = SentenceDataset(take_rows(dataset.table, dataset.rows))
+        found = flat_tags(own, self._walk(dataset, layer, order, losses, best))
         total, size = map(sum, zip(*losses, strict=True))
-        compare = compare_tokens if self.tagset.scheme is None else compare_spans
-        found = (own, layer, predicted, self.tagset)
-        return Evaluation(
-            compare(*found), total, size, lambda: prediction_lines(*found)
-        )
+        return tag_evaluation(own, layer, found, self.tagset, total, size)
 
     def config(self) -> dict[str, Any]:
         "Settings that build this tagger again, ready for JSON"
-        chosen = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        weights = self.settings.loss_weights
-        return chosen | {
+        return plain_settings(self.settings) | {
             "embeddings": describe(self.embeddings),
             "tag_dictionary": self.label_dictionary.to_dict(),
             "tag_type": self.label_type,
-            "loss_weights": dict(weights) if weights else None,
         }
 
     @classmethod
