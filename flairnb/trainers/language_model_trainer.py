@@ -45,7 +45,8 @@ from .steps import check_arguments, check_finite
 # %% auto #0
 __all__ = ['FLIPPED', 'PIECE', 'KIND', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
            'LanguageModelSettings', 'split_order', 'mean_loss_of', 'train_split', 'LanguageModelProgress',
-           'LanguageModelTrainer', 'corpus_fingerprint', 'LanguageModelRun']
+           'LanguageModelTrainer', 'corpus_fingerprint', 'window_of', 'decayed_rate', 'set_rate', 'loss_of_file',
+           'LanguageModelRun']
 
 # %% ../../nbs/32_language_model_trainer.ipynb #change-case
 FLIPPED = 0.01  # share of lines written in capitals, and as many in small letters
@@ -273,6 +274,13 @@ class LanguageModelProgress:
     bad_splits: int = 0  # Since the best one, or since the rate was lowered
     lines: list[str] = field(default_factory=list)  # Of `loss.txt`
 
+    def splits_done(
+        self,
+        splits: int,  # Of an epoch
+    ) -> int:
+        "Splits since the beginning of the run"
+        return (self.epoch - 1) * splits + self.split
+
     def split_done(
         self,
         loss: float,  # On valid, in nats
@@ -405,6 +413,47 @@ def corpus_fingerprint(
     way = [corpus.is_forward_lm, corpus.character_level, corpus.random_case_flip]
     return hashlib.sha256(repr((files, way)).encode()).hexdigest()
 
+# %% ../../nbs/32_language_model_trainer.ipynb #paces
+def window_of(
+    settings: LanguageModelSettings,  # Of the run
+    done: int,  # Splits since its beginning
+) -> int:  # Characters
+    "How long the windows of the next split are"
+    start, end = settings.sequence_length, settings.grow_to_sequence_length
+    return max(start, min(start + done + 1, end))
+
+
+def decayed_rate(
+    settings: LanguageModelSettings,  # Of the run
+    done: int,  # Splits since its beginning
+    splits: int,  # Of an epoch
+) -> float:  # In a straight line to 0
+    "With which learning rate the next split is trained under `linear_decay`"
+    return settings.learning_rate * (1 - done / (settings.max_epochs * splits))
+
+
+def set_rate(
+    optimizer: Optimizer,  # Moves the weights
+    rate: float,  # From now on
+) -> None:
+    "Change the learning rate"
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+# %% ../../nbs/32_language_model_trainer.ipynb #loss-of-file
+def loss_of_file(
+    model: LanguageModel,  # What is measured
+    corpus: TextCorpus,  # Whose file it is
+    file: Path,  # Such as `corpus.valid_file`
+    settings: LanguageModelSettings,  # Of the run
+) -> float:  # In nats
+    "Mean surprise of a file; raises `ValueError` if it is too short to be measured"
+    numbers = corpus.numbers(file)
+    if len(numbers) < 2:
+        raise ValueError(f"{file} is too short to measure: {len(numbers)} characters")
+    sizes = (settings.mini_batch_size, settings.sequence_length)
+    return mean_loss_of(model, numbers, *sizes)
+
 # %% ../../nbs/32_language_model_trainer.ipynb #run
 class LanguageModelRun:
     "One training run of a language model"
@@ -442,8 +491,8 @@ class LanguageModelRun:
         if best.is_file():
             kept = LanguageModel.load_language_model(best)
             self.model.load_state_dict(kept.state_dict())
-        loss = self._loss(self.corpus.test_file)
-        self._add_line(f"TEST: valid loss {loss:.4f} | valid ppl {math.exp(loss):.4f}")
+        loss = self.loss(self.corpus.test_file)
+        self.tell(f"TEST: valid loss {loss:.4f} | valid ppl {math.exp(loss):.4f}")
         scores = {"test_loss": loss, "test_perplexity": math.exp(loss)}
         return scores | {"best_valid_loss": self.progress.best_loss}
 
@@ -456,54 +505,31 @@ class LanguageModelRun:
     def one_split(self) -> None:
         "Train on a split, measure, keep the model if it is the best, lower the rate"
         now, settings, files = self.progress, self.settings, self.corpus.train_files
+        done = now.splits_done(len(files))
         if settings.linear_decay:
-            left = 1 - self.splits_done / (settings.max_epochs * len(files))
-            self._set_rate(settings.learning_rate * left)
+            set_rate(self.optimizer, decayed_rate(settings, done, len(files)))
         started, rate = time.time(), self.learning_rate
         file = files[split_order(len(files), now.seed, now.epoch)[now.split]]
-        numbers = self.corpus.numbers(file)
-        train_split(self.model, self.optimizer, numbers, settings, self.window)
-        loss = self._loss(self.corpus.valid_file)
+        numbers, window = self.corpus.numbers(file), window_of(settings, done)
+        train_split(self.model, self.optimizer, numbers, settings, window)
+        loss = self.loss(self.corpus.valid_file)
         line = now.line(time.time() - started, loss, rate, len(files))
         if now.split_done(loss, len(files)):
             self.model.save(self.folder / "best-lm.pt")
         if now.bad_splits > settings.patience and not settings.linear_decay:
             now.bad_splits = 0
-            self._set_rate(rate * settings.anneal_factor)
-        self._add_line(line)
+            set_rate(self.optimizer, rate * settings.anneal_factor)
+        self.tell(line)
         with torch.random.fork_rng():  # a sample leaves the run as it is
             text = self.model.generate_text(number_of_characters=300)[0]
         self.log.say(f"sample: {text.strip()}")
 
-    @property
-    def splits_done(self) -> int:
-        "Splits since the beginning of the run"
-        splits = len(self.corpus.train_files)
-        return (self.progress.epoch - 1) * splits + self.progress.split
+    def loss(self, file: Path) -> float:
+        "Mean surprise of a file, in nats"
+        return loss_of_file(self.model, self.corpus, file, self.settings)
 
-    @property
-    def window(self) -> int:
-        "Characters of a window in the split to come"
-        start, end = (
-            self.settings.sequence_length,
-            self.settings.grow_to_sequence_length,
-        )
-        return max(start, min(start + self.splits_done + 1, end))
-
-    def _set_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-
-    def _loss(self, file: Path) -> float:
-        sizes = (self.settings.mini_batch_size, self.settings.sequence_length)
-        numbers = self.corpus.numbers(file)
-        if len(numbers) < 2:
-            raise ValueError(
-                f"{file} is too short to measure: {len(numbers)} characters"
-            )
-        return mean_loss_of(self.model, numbers, *sizes)
-
-    def _add_line(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        "Add a line to `loss.txt` and to the log"
         self.progress.lines.append(line)
         self.log.say(line)
         with atomic_write(self.folder / "loss.txt", "w") as file:
