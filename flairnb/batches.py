@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
+from .foundation import on_device
 
 # %% auto #0
 __all__ = ['ENOUGH', 'LIKE', 'POOL', 'POOLS', 'Translated', 'Batch', 'by_length', 'plain_order', 'cheapest_groups', 'epoch_order',
@@ -62,16 +63,24 @@ class _Rectangle:
         self.is_word = within < self.lengths[:, None]  # (b, t)
         self.places = np.where(self.is_word, starts[:, None] + within, 0)  # (b, t)
 
+    def pick(
+        self,
+        column: np.ndarray | Translated,  # One number per token of the table, (tokens,)
+        padding: int = 0,  # What stands where there is no word
+    ) -> np.ndarray:  # (b, t) int64
+        "A column of the table as a rectangle"
+        if not len(column):
+            return np.full(self.is_word.shape, padding)
+        found = np.where(self.is_word, column[self.places], padding)
+        return found.astype(np.int64)
+
     def take(
         self,
         column: np.ndarray | Translated,  # One number per token of the table, (tokens,)
         padding: int = 0,  # What stands where there is no word
     ) -> Tensor:  # (b, t) int64
-        "A column of the table as a rectangle"
-        if not len(column):
-            return torch.full(self.is_word.shape, padding, device=self.device)
-        found = np.where(self.is_word, column[self.places], padding)
-        return torch.from_numpy(found.astype(np.int64)).to(self.device)
+        "The same on the device"
+        return on_device(self.pick(column, padding), self.device)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,12 +101,17 @@ class Batch(_Rectangle):
     @cached_property
     def mask(self) -> Tensor:
         "Which places are words, (b, t) bool"
-        return torch.from_numpy(self.is_word).to(self.device)
+        return on_device(self.is_word, self.device)
 
     @cached_property
     def token_counts(self) -> Tensor:
         "Tokens of each sentence, (b,) int64"
-        return torch.from_numpy(self.lengths).to(self.device)
+        return on_device(self.lengths, self.device)
+
+    @property
+    def counts_at_hand(self) -> Tensor:
+        "The same on the CPU, where looking at them waits for no device"
+        return torch.from_numpy(self.lengths)
 
     @property
     def sentences(self) -> list[Sentence]:

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 # %% auto #0
 __all__ = ['logger', 'PACE', 'BAR', 'Item', 'atomic_write', 'half_written', 'sha256_of', 'how_shown', 'ProgressLine', 'duration',
-           'progress', 'set_seed', 'current_seed', 'default_device', 'Pictured']
+           'progress', 'set_seed', 'current_seed', 'default_device', 'on_device', 'Pictured']
 
 # %% ../nbs/00_foundation.ipynb #sync-folder
 def _sync_folder(folder: Path) -> None:
@@ -264,6 +264,18 @@ def default_device() -> torch.device:
     if here is None:
         return found
     return torch.device(found.type, int(here) % torch.accelerator.device_count())
+
+# %% ../nbs/00_foundation.ipynb #on-device
+def on_device(
+    values: np.ndarray | torch.Tensor,  # On the CPU, or anywhere
+    device: torch.device | str,  # Where they are wanted
+    dtype: torch.dtype | None = None,  # As what, by default as they are
+) -> torch.Tensor:  # The same object, if it is there already
+    "Numbers on a device; to a GPU of CUDA they go without a wait"
+    tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if torch.device(device).type != "cuda" or tensor.is_cuda:
+        return tensor.to(device, dtype)
+    return tensor.pin_memory().to(device, dtype, non_blocking=True)
 
 # %% ../nbs/00_foundation.ipynb #pictured
 class Pictured:

@@ -142,6 +142,7 @@ def test_a_file_of_any_header_length_is_read(tmp_path):
             "format version 2, this flairnb reads up to 1",
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "bytes",
 )
 def test_what_is_no_model_file(tmp_path, content, message):
     path = tmp_path / "model.pt"

@@ -31,7 +31,7 @@ from flairnb.data.corpus import (
 )
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
-from ..foundation import atomic_write, progress
+from ..foundation import atomic_write, on_device, progress
 from ..nn.layers import evaluating
 from ..saving import fingerprint, library_versions
 
@@ -365,17 +365,17 @@ class VectorStore:
         if (starts < 0).any():
             return None
         if not self.words:
-            return self._pick(starts).to(device)  # (b, d)
+            return on_device(self._pick(starts), device)  # (b, d)
         within = starts[:, None] + np.arange(batch.is_word.shape[1])
         found = self._pick(within[batch.is_word])  # (words, d)
         made = torch.zeros(*batch.is_word.shape, found.shape[-1], device=device)
-        mask = torch.from_numpy(batch.is_word).to(device)
-        made[mask] = found.to(device)
+        at = on_device(np.flatnonzero(batch.is_word), device)
+        made.flatten(0, 1).index_copy_(0, at, on_device(found, device))
         return made  # (b, t, d)
 
     def _pick(self, places: np.ndarray) -> Tensor:
         if isinstance(self.array, Tensor):
-            index = torch.from_numpy(places).to(self.array.device)
+            index = on_device(places, self.array.device)
             return self.array[index].float()
         return torch.from_numpy(np.asarray(self.array[places], dtype=np.float32))
 

@@ -19,6 +19,7 @@ from ..batches import Batch, Translated, cheapest_groups
 from ..data.corpus import SentenceDataset, tally
 from ..data.labels import Dictionary
 from .base import TableMemory, TokenEmbeddings
+from ..foundation import on_device
 from ..nn.layers import LengthAwareRNN
 
 # %% auto #0
@@ -141,14 +142,14 @@ class CharacterEmbeddings(TokenEmbeddings):
         rows = np.zeros(len(words), dtype=np.int64)
         read = np.concatenate([[], *groups]).astype(np.int64)
         rows[read] = 1 + np.arange(len(read))
-        index = torch.from_numpy(rows[which.reshape(places.shape)]).to(nothing.device)
+        index = on_device(rows[which.reshape(places.shape)], nothing.device)
         return gather_rows(index, torch.cat([nothing, *vectors]))
 
     def _read(self, spelled: Spelled, words: np.ndarray) -> Tensor:
         "Vectors of some words that are not empty, (w, d)"
         device = self.char_embedding.weight.device
         both = letters_of(spelled, words)
-        letters, sizes = (torch.from_numpy(x).to(device) for x in both)
+        letters, sizes = (on_device(x, device) for x in both)
         return read_words(letters, sizes, self.char_embedding, self.char_rnn)
 
     def _spell(self, strings: list[str], places: Translated) -> Spelled:

@@ -27,7 +27,7 @@ from flairnb.embeddings.base import (
     describe,
 )
 from .transformer import quiet_library, transformer_folder
-from ..foundation import default_device
+from ..foundation import default_device, on_device
 from ..nn.layers import LengthAwareRNN, LockedDropout, WordDropout
 
 # %% auto #0
@@ -122,13 +122,13 @@ class DocumentPoolEmbeddings(_OverWords):
 
     def forward(self, batch: Batch) -> Tensor:
         "Vectors of a batch, zeros for a sentence without words, (b, d)"
-        filled = torch.from_numpy(batch.lengths > 0).to(batch.device)
         if not len(batch) or not batch.is_word.any():
             return torch.zeros(len(batch), self.embedding_length, device=self.device)
         vectors = self.embeddings.vectors_of(batch)  # (b, t, d)
         mask = batch.mask.to(vectors.device)
         found = pool(self.map(vectors), mask, self.chosen["pooling"])
-        return torch.where(filled.to(found.device)[:, None], found, 0.0)
+        filled = on_device(batch.lengths > 0, found.device)
+        return torch.where(filled[:, None], found, 0.0)
 
 # %% ../../nbs/19_document_embeddings.ipynb #rnn-embeddings
 class DocumentRNNEmbeddings(_OverWords):
@@ -186,12 +186,13 @@ class DocumentRNNEmbeddings(_OverWords):
             else Batch(batch.table, batch.rows[filled], batch.device)
         )
         words = self.drops(self.drop(self.embeddings.vectors_of(some)))  # (b, t, d)
-        lengths = some.token_counts.to(words.device)
-        states = self.rnn(self.reproject(words), lengths, blank=False)  # (b, t, h)
-        last = states[torch.arange(len(filled), device=words.device), lengths - 1]
+        counts = some.counts_at_hand
+        states = self.rnn(self.reproject(words), counts, blank=False)  # (b, t, h)
+        row = torch.arange(len(filled), device=words.device)
+        last = states[row, on_device(counts - 1, words.device)]
         ends = [states[:, 0], last] if self.chosen["bidirectional"] else [last]
         found = self.drop(torch.cat(ends, dim=-1))
-        place = torch.from_numpy(filled).to(found.device)
+        place = on_device(filled, found.device)
         return out.to(found.dtype).index_copy(0, place, found)
 
 # %% ../../nbs/19_document_embeddings.ipynb #tfidf
@@ -297,7 +298,7 @@ class SentenceTransformerDocumentEmbeddings(DocumentEmbeddings):
         texts = [sentence.text for sentence in batch.sentences]
         options = {"convert_to_tensor": True, "show_progress_bar": False}
         found = made.encode(texts, batch_size=self.batch_size, **options)
-        filled = torch.from_numpy(batch.lengths > 0).to(found.device)
+        filled = on_device(batch.lengths > 0, found.device)
         return torch.where(filled[:, None], found, 0.0)
 
     def train(self, mode: bool = True) -> SentenceTransformerDocumentEmbeddings:

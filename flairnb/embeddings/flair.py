@@ -24,6 +24,7 @@ from ..data.labels import Dictionary, count_up, unknown_item
 from .base import TableMemory, TokenEmbeddings, build, describe
 from .character import spell
 from .word import pack_words, unpack_words
+from ..foundation import on_device
 from ..models.language_model import LanguageModel, State, load_language_model
 
 # %% auto #0
@@ -136,13 +137,13 @@ def read_rows(
         picked = np.where(inside, rows.characters[places], space)  # (a, c)
         if state is not None:
             state = tuple(part[:, :active].contiguous() for part in state)
-        known, state = read(torch.from_numpy(picked).to(device), state)  # (a, c, d)
+        known, state = read(on_device(picked, device), state)  # (a, c, d)
         here = np.flatnonzero((rows.places >= start) & (rows.places < stop))
-        at = torch.from_numpy(np.stack([row[here], rows.places[here] - start]))
-        found.append(known[tuple(at.to(known.device))])
+        at = np.stack([row[here], rows.places[here] - start])
+        found.append(known[tuple(on_device(at, known.device))])
         tokens.append(here)
     back = np.argsort(np.concatenate(tokens), kind="stable")
-    return torch.cat(found)[torch.from_numpy(back).to(device)]
+    return torch.cat(found)[on_device(back, device)]
 
 # %% ../../nbs/17_flair_embeddings.ipynb #precision
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -415,9 +416,9 @@ class FlairEmbeddings(TokenEmbeddings):
         space, window = spelling.space, min(self.chars_per_chunk, WINDOW)
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
             vectors = read_rows(self._read(), rows, lengths, space, window, out.device)
-        mask = torch.from_numpy(batch.is_word).to(out.device)
+        mask = on_device(batch.is_word, out.device)
         if not self.is_forward_lm:
-            back = torch.from_numpy(turned_round(lengths)).to(out.device)
+            back = on_device(turned_round(lengths), out.device)
             vectors = vectors[back]  # turning round twice is no turn
         return out.masked_scatter(mask[..., None], vectors.to(out.dtype))
 

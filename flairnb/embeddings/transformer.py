@@ -29,7 +29,7 @@ from flairnb.embeddings.base import (
     TokenEmbeddings,
     distinct_strings,
 )
-from ..foundation import default_device, logger
+from ..foundation import default_device, logger, on_device
 
 # %% auto #0
 __all__ = ['CALL_COSTS', 'OTHER_CALL_COST', 'SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream',
@@ -571,15 +571,12 @@ class Encoder(nn.Module):
             part = windows.ids[rows, :ends], windows.mask[rows, :ends]
             states = self._read(*part, device)
             found.append(nn.functional.pad(states, (0, 0, 0, width - ends)))
-        back = torch.from_numpy(np.argsort(np.concatenate(groups)))
-        return torch.cat(found)[back.to(device, non_blocking=True)]
+        back = np.argsort(np.concatenate(groups))
+        return torch.cat(found)[on_device(back, device)]
 
     def _read(self, ids: np.ndarray, mask: np.ndarray, device: torch.device) -> Tensor:
         given = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
-        there = {
-            name: torch.from_numpy(array).to(device, non_blocking=True)
-            for name, array in given.items()
-        }
+        there = {name: on_device(array, device) for name, array in given.items()}
         inner = set(self.numbers) - {self.count}
         with listening(self.model, inner, only=set(self.numbers) == {0}) as kept:
             kept[self.count] = self.model(**there)[0]
@@ -760,8 +757,7 @@ def pool_words(
 
     def pick(rows: np.ndarray, places: np.ndarray) -> Tensor:
         window, column = places_in(windows, rows, places)
-        at = torch.from_numpy(np.stack([window, column + start]))
-        at = at.to(states.device, non_blocking=True)
+        at = on_device(np.stack([window, column + start]), states.device)
         return states[at[0], at[1]]
 
     if pooling == "mean":
@@ -777,10 +773,10 @@ def _mean_of_pieces(layout: Layout, row: np.ndarray, pick: Any) -> Tensor:
     sizes = layout.sizes
     every = np.repeat(layout.begins, sizes) + count_up(sizes)
     vectors = pick(np.repeat(row, sizes), every).float()
-    word = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
+    word = on_device(np.repeat(np.arange(len(sizes)), sizes), vectors.device)
     total = vectors.new_zeros(len(sizes), vectors.shape[-1])
-    total = total.index_add(0, word.to(vectors.device), vectors)
-    return total / torch.from_numpy(sizes).to(total)[:, None]
+    total = total.index_add(0, word, vectors)
+    return total / on_device(sizes, total.device, total.dtype)[:, None]
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #words
 class TransformerWordEmbeddings(_TransformerParts, TokenEmbeddings):
@@ -839,7 +835,7 @@ class TransformerWordEmbeddings(_TransformerParts, TokenEmbeddings):
                 kind = self.subtoken_pooling
                 vectors = pool_words(states, windows, layout, row[some], kind, start)
         every = torch.cat([nothing.to(vectors.dtype), vectors])
-        return gather_rows(torch.from_numpy(index).to(every.device), every)  # (b, t, d)
+        return gather_rows(on_device(index, every.device), every)  # (b, t, d)
 
 # %% ../../nbs/18_transformer_embeddings.ipynb #arguments
 def _arguments(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -909,11 +905,11 @@ def pool_documents(
         last = windows.first + windows.counts - 1
         window = windows.first if frame[0] else last
         column = window * 0 if frame[0] else windows.mask.sum(1)[last] - 1
-        at = torch.from_numpy(np.stack([window, column])).to(states.device)
+        at = on_device(np.stack([window, column]), states.device)
         return states[at[0], at[1]]
     rows, size = len(layout.lengths), states.shape[-1]
-    used = torch.from_numpy(places_to_pool(windows, layout, frame)).to(states.device)
-    owner = torch.from_numpy(np.repeat(np.arange(rows), windows.counts)).to(used.device)
+    used = on_device(places_to_pool(windows, layout, frame), states.device)
+    owner = on_device(np.repeat(np.arange(rows), windows.counts), used.device)
     if pooling == "mean":
         sums = (states.float() * used[..., None]).sum(1)  # (w, d)
         total = sums.new_zeros(rows, size).index_add(0, owner, sums)
@@ -968,5 +964,5 @@ class TransformerDocumentEmbeddings(_TransformerParts, DocumentEmbeddings):
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
             states, frame = self.encoder(windows), self.encoder.frame
             found = pool_documents(states, windows, layout, self.cls_pooling, frame)
-        place = torch.from_numpy(filled).to(out.device)
+        place = on_device(filled, out.device)
         return out.to(found.dtype).index_copy(0, place, found)

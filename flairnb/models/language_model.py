@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from ..assets import Asset, fetch
 from ..data.labels import Dictionary
-from ..foundation import default_device
+from ..foundation import default_device, on_device
 from ..nn.layers import evaluating
 from flairnb.saving import (
     ModelFileError,
@@ -175,7 +175,7 @@ class LanguageModel(nn.Module):
     ) -> Tensor:  # In the order of the model, on its device, int64
         "Turn a text around for a model that reads from the end"
         ordered = numbers if self.is_forward_lm else numbers[::-1]
-        return torch.from_numpy(ordered.astype(np.int64)).to(self.device)
+        return on_device(ordered.astype(np.int64), self.device)
 
     def read(
         self,

@@ -34,7 +34,7 @@ from flairnb.data.labels import (
 from ..data.sentence import TOKEN, Layer, Sentence
 from ..embeddings.base import TokenEmbeddings, build, describe
 from ..evaluation import SpanCounts, TokenCounts
-from ..foundation import default_device
+from ..foundation import default_device, on_device
 from flairnb.models.model import (
     Evaluation,
     GoldMemory,
@@ -200,7 +200,7 @@ def independent_lattice(
     lengths: Tensor,  # Tokens in each sentence, (b,)
 ) -> Lattice:  # All rows of tags, in double precision
     "The lattice of tokens that decide alone"
-    (scores,) = precise(emissions)
+    (scores,), lengths = precise(emissions), on_device(lengths, emissions.device)
     likely = scores.log_softmax(-1)  # (b, t, k)
     moves = likely.new_zeros(likely.shape[-1], likely.shape[-1])
     total = likely.new_zeros(len(likely))
@@ -215,12 +215,15 @@ def span_log_probabilities(
 ) -> Tensor:  # Log-probability of each span, (s,)
     "Sum over all rows of tags that spell a span"
     moves, emissions, beta = lattice.transitions, lattice.emissions, lattice.log_beta
-    columns = (torch.from_numpy(np.asarray(column)).long() for column in spans)
-    row, start, stop, label = (column.to(moves.device) for column in columns)
+    columns = np.asarray([*spans], dtype=np.int64)  # (4, s)
+    row, start, stop, label = on_device(columns, moves.device)
     prefixes, longest = SCHEMES[scheme], emissions.shape[1] - 1
-    own = 1 + label[:, None] * len(prefixes) + torch.arange(len(prefixes)).to(label)
-    goes_on = [prefixes.index(prefix) for prefix in "BI"]  # after these comes
-    inside = [place for place, prefix in enumerate(prefixes) if prefix in "IE"]
+    widest = int((columns[2] - columns[1]).max())
+    own = 1 + label[:, None] * len(prefixes)
+    own = own + torch.arange(len(prefixes), device=label.device)
+    comes = [prefixes.index(prefix) for prefix in "BI"]  # after these comes
+    inner = [place for place, prefix in enumerate(prefixes) if prefix in "IE"]
+    goes_on, inside = (on_device(np.array(x), moves.device) for x in (comes, inner))
     before, after = own[:, goes_on], own[:, inside]  # (s, 2), (s, 1 or 2)
 
     others = lattice.log_alpha[row, (start - 1).clamp(min=0)]
@@ -230,7 +233,7 @@ def span_log_probabilities(
     scores = lattice.log_alpha[row, start].gather(1, own)  # (s, tags of the label)
     scores[:, inside] = torch.where(start[:, None] > 0, arrive, scores[:, inside])
     step = moves[before[:, :, None], after[:, None]]
-    for place in (start + n for n in range(1, int((stop - start).max()))):
+    for place in (start + n for n in range(1, widest)):
         further = (scores[:, goes_on, None] + step).logsumexp(1)
         further += emissions[row, place.clamp(max=longest)].gather(1, after)
         moved = torch.full_like(scores, -torch.inf)
@@ -621,8 +624,9 @@ class GoldTags(GoldMemory):
         batch: Batch,  # Sentences with gold labels
         layer: str,  # Which labels
     ) -> Tensor:  # Numbers of tags, `UNKNOWN_TAG` in the padding, (b, t)
-        "Gold tags of a batch"
-        return batch.take(self.column(batch.table, layer), padding=UNKNOWN_TAG)
+        "Gold tags of a batch, on the CPU"
+        found = batch.pick(self.column(batch.table, layer), padding=UNKNOWN_TAG)
+        return torch.from_numpy(found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.tags,)
@@ -673,7 +677,8 @@ def tag_loss(
     "Summed loss of a batch"
     if crf is not None:
         return crf(emissions, gold, lengths, weights).sum()
-    scores, right = emissions.flatten(0, 1), gold.flatten()
+    scores = emissions.flatten(0, 1)
+    right = on_device(gold.flatten(), scores.device)
     options: dict[str, Any] = {"ignore_index": UNKNOWN_TAG, "reduction": "sum"}
     return nn.functional.cross_entropy(scores, right, weights, **options)
 
@@ -816,12 +821,13 @@ class SequenceTagger(Head):
 
     def forward(self, batch: Batch) -> Tensor:
         "Scores of tags for a batch, (b, t, k)"
-        return self.layers(self.embeddings.vectors_of(batch), batch.token_counts)
+        return self.layers(self.embeddings.vectors_of(batch), batch.counts_at_hand)
 
     def _loss(self, emissions: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold, weights = self._gold.of(batch, layer), self._weights
-        weights = None if weights is None else weights.to(gold.device)
-        loss = tag_loss(emissions, gold, batch.token_counts, self.crf, weights)
+        if weights is not None:
+            weights = on_device(weights, emissions.device)
+        loss = tag_loss(emissions, gold, batch.counts_at_hand, self.crf, weights)
         return loss, int(batch.lengths.sum())
 
     # --- what the user asks ---
@@ -845,7 +851,7 @@ class SequenceTagger(Head):
 
         def write(computed: Iterator[Scored]) -> None:
             for batch, objects, emissions in joined(computed):
-                decoded = self.decode(emissions, batch.token_counts)
+                decoded = self.decode(emissions, batch.counts_at_hand)
                 write_decoded(decoded, batch, objects, self.tagset, wanted, self.crf)
 
         given = (sentences, mini_batch_size, verbose, return_loss)
@@ -863,7 +869,7 @@ class SequenceTagger(Head):
         losses: list[tuple[float, int]] = [(0.0, 0)]
 
         def best(emissions: Tensor, batch: Batch) -> np.ndarray:
-            return best_tags(emissions, batch.token_counts, self.crf).cpu().numpy()
+            return best_tags(emissions, batch.counts_at_hand, self.crf).cpu().numpy()
 
         own = SentenceDataset(take_rows(dataset.table, dataset.rows))
         found = flat_tags(own, self._walk(dataset, layer, order, losses, best))

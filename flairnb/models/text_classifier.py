@@ -27,7 +27,7 @@ from ..data.labels import Dictionary
 from ..data.sentence import WHOLE, Layer, Sentence
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
 from ..evaluation import Calibration, SetCounts, TokenCounts, check_metric
-from ..foundation import default_device, logger
+from ..foundation import default_device, logger, on_device
 from flairnb.models.model import (
     Evaluation,
     GoldMemory,
@@ -448,8 +448,9 @@ class ClassHead(Head):
     def _loss(self, scores: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold = self._gold.column(batch.table, layer)[batch.rows]
         size = len(gold) if self.multi_label else int((gold != NO_CLASS).sum())
-        told = torch.from_numpy(gold).to(scores.device)
-        weights = None if self._weights is None else self._weights.to(scores.device)
+        told, weights = on_device(gold, scores.device), self._weights
+        if weights is not None:
+            weights = on_device(weights, scores.device)
         smoothing = self.settings.label_smoothing if self.training else 0.0
         return class_loss(scores, told, weights, smoothing), size
 

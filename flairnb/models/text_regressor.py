@@ -22,7 +22,7 @@ from ..data.labels import Dictionary
 from ..data.sentence import WHOLE, Layer, Sentence
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
 from ..evaluation import Result
-from ..foundation import default_device
+from ..foundation import default_device, on_device
 from .model import Evaluation, GoldMemory, Head, Scored, write_layer
 from .text_classifier import document_embeddings_of, text_labels
 
@@ -200,8 +200,8 @@ class TextRegressor(Head):
     def _loss(self, scores: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold = torch.from_numpy(self._gold.column(batch.table, layer)[batch.rows])
         told = torch.isfinite(gold)
-        known = gold.nan_to_num().to(scores.device, scores.dtype)
-        gaps = (scores - known) * told.to(scores.device)
+        known = on_device(gold.nan_to_num(), scores.device, scores.dtype)
+        gaps = (scores - known) * on_device(told, scores.device)
         return (gaps**2).sum(), int(told.sum())
 
     # --- what the user asks ---

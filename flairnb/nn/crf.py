@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..foundation import on_device
 from .layers import check_lengths, reverse_padded, token_mask
 
 # %% auto #0
@@ -147,10 +148,11 @@ def send_messages(
     transitions: Tensor,  # Scores of moves (from, to), (k, k)
     start: Tensor,  # Scores of a first tag, (k,)
     stop: Tensor,  # Scores of a last tag, (k,)
+    exact: bool | None = None,  # What `products_are_exact` says, if it was asked
 ) -> Messages:  # At every token, from both sides
     "Walk by products where they are exact, else by sums"
     ends = torch.stack([start, stop])
-    exact = products_are_exact(transitions, ends)
+    exact = products_are_exact(transitions, ends) if exact is None else exact
     walk = walk_by_products if exact else walk_by_sums
     found = walk(both_ways(emissions, lengths), transitions, ends)
     return in_reading_order(*found, lengths, exact)
@@ -211,9 +213,10 @@ def sum_over_paths(
     transitions: Tensor,  # Scores of moves (from, to), (k, k)
     start: Tensor,  # Scores of a first tag, (k,)
     stop: Tensor,  # Scores of a last tag, (k,)
+    exact: bool | None = None,  # What `products_are_exact` says, if it was asked
 ) -> PathSum:  # Over all paths that are not ruled out
     "log Z, marginals and expected moves, without listing a path"
-    sent = send_messages(emissions, lengths, transitions, start, stop)
+    sent = send_messages(emissions, lengths, transitions, start, stop, exact)
     before, after = sent.left + emissions, emissions + sent.right
     outside = ~token_mask(lengths, emissions.shape[1])[..., None]
     tags = (before + sent.right).softmax(-1).masked_fill(outside, 0)
@@ -249,16 +252,17 @@ class _LogLikelihood(torch.autograd.Function):
     "Log-likelihood whose gradient is seen minus expected"
 
     @staticmethod
-    def forward(ctx, emissions, tags, lengths, transitions, start, stop):
+    def forward(ctx, emissions, tags, lengths, transitions, start, stop, some, exact):
         inside = token_mask(lengths, tags.shape[1])
         emissions = emissions.masked_fill(~inside[..., None], 0)
         emissions = emissions - emissions.amax(-1, keepdim=True)
         model = [scores - scores.max() for scores in (transitions, start, stop)]
-        if (tags < 0).any():
-            seen = sum_over_paths(restrict(emissions, tags), lengths, *model)
+        if some:  # not all tags are known
+            some_paths = restrict(emissions, tags)
+            seen = sum_over_paths(some_paths, lengths, *model, exact)
         else:
             seen = one_path(emissions, tags, lengths, *model)
-        expected = sum_over_paths(emissions, lengths, *model)
+        expected = sum_over_paths(emissions, lengths, *model, exact)
         surprise = seen.tags - expected.tags, seen.moves - expected.moves
         ctx.save_for_backward(*surprise, lengths)
         return seen.log_score - expected.log_score  # (b,)
@@ -270,7 +274,8 @@ class _LogLikelihood(torch.autograd.Function):
         tags = gradient[:, None, None] * tags  # (b, t, k)
         last = _at_end(tags, lengths)  # (b, k)
         moves = torch.tensordot(gradient, moves, 1)  # (k, k)
-        return tags, None, None, moves, tags[:, 0].sum(0), last.sum(0)
+        ends = tags[:, 0].sum(0), last.sum(0)
+        return tags, None, None, moves, *ends, None, None
 
 # %% ../../nbs/12_crf.ipynb #restrict
 UNKNOWN_TAG = -1  # Stands for a tag that is not observed
@@ -292,7 +297,8 @@ def check_tags(
     num_tags: int,  # k
 ) -> Tensor:  # The same with 0 at padding
     "`ValueError` if a tag is neither one of the `num_tags` nor unknown"
-    tags = tags.masked_fill(~token_mask(lengths, tags.shape[1]), 0)
+    inside = token_mask(on_device(lengths, tags.device), tags.shape[1])
+    tags = tags.masked_fill(~inside, 0)
     lowest, highest = tags.aminmax()
     if lowest < UNKNOWN_TAG or highest >= num_tags:
         wrong = (tags < UNKNOWN_TAG) | (tags >= num_tags)
@@ -330,14 +336,19 @@ def log_likelihood(
 ) -> Tensor:  # Log-probability of the tags, (b,)
     "How likely the tags are; `ValueError` for impossible lengths or tags"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device, torch.int64)
     tags = check_tags(tags, lengths, emissions.shape[2])
+    some = bool((tags < 0).any())
+    lengths = on_device(lengths, emissions.device, torch.int64)
+    tags = on_device(tags, emissions.device)
     emissions, *model = at_least_float32(emissions, transitions, start, stop)
     kind = emissions.dtype
-    if not products_are_exact(model[0], torch.stack(model[1:])):
+    exact = products_are_exact(model[0], torch.stack(model[1:]))
+    if not exact:
         emissions, *model = precise(emissions, *model)
+        exact = products_are_exact(model[0], torch.stack(model[1:]))
+    given = (emissions, tags, lengths, *model, some, exact)
     with torch.autocast(emissions.device.type, enabled=False):
-        return _LogLikelihood.apply(emissions, tags, lengths, *model).to(kind)
+        return _LogLikelihood.apply(*given).to(kind)
 
 # %% ../../nbs/12_crf.ipynb #weighted-log-likelihood
 def weighted_log_likelihood(
@@ -351,8 +362,8 @@ def weighted_log_likelihood(
 ) -> Tensor:  # Sum over known tags of weight times conditional log-probability, (b,)
     "The log-likelihood, token by token, each weighted by its tag"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device, torch.int64)
-    tags = check_tags(tags, lengths, emissions.shape[2])
+    tags = on_device(check_tags(tags, lengths, emissions.shape[2]), emissions.device)
+    lengths = on_device(lengths, emissions.device, torch.int64)
     emissions, *model = at_least_float32(emissions, transitions, start, stop)
     model = [x.clamp(min=-1e30) for x in model]  # -inf has no gradient
     inside = token_mask(lengths, tags.shape[1])
@@ -391,7 +402,7 @@ def viterbi(
 ) -> tuple[Tensor, Tensor]:  # Best tags, 0 at padding, (b, t), and their score, (b,)
     "The path with the highest score"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device, torch.int64)
+    lengths = on_device(lengths, emissions.device, torch.int64)
     scores, moves, first, final = precise(emissions, transitions, start, stop)
     moves = moves.t().contiguous()  # (to, from)
     best, notes = [first + scores[:, 0]], []  # (b, k)
@@ -430,7 +441,7 @@ def n_best(
     check_lengths(lengths, emissions, shortest=1)
     if n < 1:
         raise ValueError(f"n is {n}: ask for one path at least")
-    lengths = lengths.to(emissions.device, torch.int64)
+    lengths = on_device(lengths, emissions.device, torch.int64)
     scores, moves, first, final = precise(emissions, transitions, start, stop)
     best = torch.full_like(scores[:, 0], -torch.inf)[..., None].repeat(1, 1, n)
     best[..., 0] = first + scores[:, 0]  # (b, k, n)
@@ -549,15 +560,15 @@ def build_lattice(
 ) -> Lattice:  # In double precision, without gradient
     "Sum the paths of a batch from both ends"
     check_lengths(lengths, emissions, shortest=1)
-    lengths = lengths.to(emissions.device, torch.int64)
-    emissions, *model = precise(emissions, transitions, start, stop)
+    lengths = on_device(lengths, emissions.device, torch.int64)
+    emissions, moves, first, final = precise(emissions, transitions, start, stop)
     inside = token_mask(lengths, emissions.shape[1])[..., None]
     emissions = emissions.masked_fill(~inside, 0)
-    sent = send_messages(emissions, lengths, *model)
+    sent = send_messages(emissions, lengths, moves, first, final)
     alpha = sent.left + sent.left_scale + emissions
     beta = sent.right + sent.right_scale
-    total = log_partition_of(sent, emissions, model[1])
-    return Lattice(alpha, beta, total, emissions, model[0], lengths)
+    total = log_partition_of(sent, emissions, first)
+    return Lattice(alpha, beta, total, emissions, moves, lengths)
 
 # %% ../../nbs/12_crf.ipynb #crf
 class CRF(nn.Module):

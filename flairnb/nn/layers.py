@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ..foundation import on_device
+
 # %% auto #0
 __all__ = ['RNN_TYPES', 'DIRECTIONS', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing', 'read_left_to_right',
            'read_both_ways', 'initial_state', 'build_layers', 'check_lengths', 'check_probability', 'run_layers',
@@ -58,7 +60,7 @@ def reverse_padded(
     lengths: Tensor,  # Tokens in each sentence, at most t, (b,)
 ) -> Tensor:  # The batch with every sentence turned round, (b, t, d)
     "Reverse each sentence in its own length; padding stays where it is"
-    return _Reverse.apply(x, reversed_rows(lengths.to(x.device), x.shape[1]))
+    return _Reverse.apply(x, reversed_rows(on_device(lengths, x.device), x.shape[1]))
 
 # %% ../../nbs/11_layers.ipynb #prefers-packing
 def prefers_packing(
@@ -99,7 +101,7 @@ def read_both_ways(
     "Run one layer over a batch, in one direction or in two"
     if len(rnns) == 1:
         return read_left_to_right(rnns[0], x, lengths, initial[0], packed)
-    rows = reversed_rows(lengths, x.shape[1])
+    rows = reversed_rows(on_device(lengths, x.device), x.shape[1])
     batches = [x, _Reverse.apply(x, rows)]
     states = [
         read_left_to_right(rnn, batch, lengths, start, packed)
@@ -192,7 +194,6 @@ def run_layers(
     "Run stacked layers over a batch; `ValueError` if `lengths` do not fit"
     check_lengths(lengths, x)
     packed = prefers_packing(x, lengths)
-    lengths = lengths.to(x.device)
     for depth, layer in enumerate(layers):
         rnns = _networks(layer)
         starts: list = [None] * len(rnns)
@@ -202,7 +203,8 @@ def run_layers(
         x = read_both_ways(rnns, x, lengths, starts, packed)  # (b, t, h)
     if not blank:
         return x
-    return x.masked_fill(~token_mask(lengths, x.shape[1])[..., None], 0.0)
+    inside = token_mask(on_device(lengths, x.device), x.shape[1])
+    return x.masked_fill(~inside[..., None], 0.0)
 
 # %% ../../nbs/11_layers.ipynb #copy-torch-weights
 def copy_torch_weights(
