@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import classifiers
+from embedders import STEPS, thin_out
 from measure import EPOCHS, PRECISIONS
 from report import Part, Turn, alone, pair
 
-STEP = 4  # each so manyth sentence of EWT is taken
+ON_GPU = PRECISIONS[:2]  # int8 is for the CPU
+TAKEN = STEPS | {"train": 4}  # each how manyth sentence of EWT
 
 EXPLAINED = f"""\
 The sides take turns, each in processes of its own, on the accelerator that the table of
 the machine names, with their own default settings. What is timed is what `results.md`,
-`embeddings.md` and `classifiers.md` say, with every {STEP}th sentence of English EWT's
-train and test; a clock is read when the accelerator has done what it was given. Epochs
-are the later of {EPOCHS}.
+`embeddings.md` and `classifiers.md` say, with every {TAKEN["train"]}th sentence of
+English EWT's train and every {TAKEN["test"]}th of its test; a clock is read when the
+accelerator has done what it was given. Epochs are the later of {EPOCHS}.
 
 - **Words**: GloVe, an LSTM in both directions, a CRF, batches of 32, SGD.
 - **Characters and words**: `CharacterEmbeddings` besides, hidden size 256.
@@ -30,20 +32,18 @@ are the later of {EPOCHS}.
 """
 
 TURNS = [
-    Turn("flair", "tagging", "tagging"),
-    Turn("flairnb", "tagging", "tagging"),
-    Turn("flair", "characters", "characters"),
-    Turn("flairnb", "characters", "characters"),
-    Turn("flair", "language_model", "language_model"),
-    Turn("flairnb", "language_model", "language_model"),
-    Turn("flair", "transformer", "transformer"),
-    Turn("flairnb", "transformer", "transformer"),
-    Turn("flairnb", "bare", "bare"),
-    Turn("flair", "questions", "minilm"),
-    Turn("flairnb", "questions", "minilm"),
-    Turn("flair", "document_rnn", "rnn"),
-    Turn("flairnb", "document_rnn", "rnn"),
+    Turn(side, role, called)
+    for role, called in (
+        ("tagging", "tagging"),
+        ("transformer", "transformer"),
+        ("questions", "minilm"),
+        ("language_model", "language_model"),
+        ("document_rnn", "rnn"),
+        ("characters", "characters"),
+    )
+    for side in ("flair", "flairnb")
 ]
+TURNS += [Turn("flairnb", "bare", "bare")]
 TOKENS, LATER = "tokens/s", "train/later_epochs"
 MEASURES = [
     pair("words, training, hidden 256", TOKENS, "tagging/train_256/later_epochs"),
@@ -59,7 +59,7 @@ MEASURES = [
             "language_model/float32",
             flairnb=f"language_model/{precision}",
         )
-        for precision in PRECISIONS[:2]
+        for precision in ON_GPU
     ),
     pair("MiniLM, tagger, fine-tuning", TOKENS, f"transformer/{LATER}"),
     pair("MiniLM, tagger, predicting", TOKENS, "transformer/predict_32"),
@@ -75,9 +75,10 @@ def settings(given: Namespace, folder: Path) -> dict[str, Any]:
     "What the sides are told besides threads and word vectors"
     models = [str(folder / f"{way}.pt") for way in ("forward", "backward")]
     sizes = {"language_models": models, "state": 64 if given.quick else 1024}
-    sizes |= {"part": 20 * STEP if given.quick else STEP}
-    made = classifiers.settings(given, folder) | {"accurate": list(given.accurate)}
-    return made | sizes
+    thin_out(given.corpus, folder / "ewt", 10 if given.quick else 1, TAKEN)
+    sizes |= {"corpus": str(folder / "ewt"), "part": 1}
+    precisions = {"precisions": list(ON_GPU), "accurate": list(ON_GPU)}
+    return classifiers.settings(given, folder) | precisions | sizes
 
 
 TITLE = "flairnb and Flair 0.15.1 on an accelerator, side by side"

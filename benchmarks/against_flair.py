@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,8 @@ def measure_all(
     turns: list[Turn],  # Those that are wanted
     rounds: int,  # Runs of each process
     folder: Path,  # For what the processes write
-) -> tuple[Runs, dict[str, str]]:  # All runs of all numbers; versions and sizes
+    keep: Callable[[Runs, dict[str, str]], None],  # Called with all so far
+) -> None:
     "Let the sides take turns; raises `RuntimeError` if their data differ"
     for role in part.first:
         sides.run("flair", role, folder)
@@ -144,22 +145,28 @@ def measure_all(
             if text and about.setdefault(f"text, {turn.group}", text) != text:
                 before = about[f"text, {turn.group}"]
                 raise RuntimeError(f"the sides had other sentences: {before}, {text}")
-    return runs, about
+            keep(runs, about)
 
 
-def with_earlier(
-    file: Path | None,  # Where numbers of earlier calls are kept
-    runs: Runs,  # All runs of what was measured now
-    about: dict[str, str],  # Machine, versions, sizes
-) -> tuple[Runs, dict[str, str]]:  # What the page is made of
-    "Add what earlier calls measured, and keep all of it for later ones"
-    if file is None:
-        return runs, about
-    kept = json.loads(file.read_text()) if file.exists() else {"runs": {}, "about": {}}
-    runs, about = kept["runs"] | runs, kept["about"] | about
-    with atomic_write(file, "w") as out:
-        json.dump({"runs": runs, "about": about}, out, indent=1)
-    return runs, about
+@dataclass
+class Kept:
+    "All that was measured, now and in earlier calls; written whenever more is known"
+
+    file: Path | None  # Where, if it is to be kept
+    runs: Runs = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)  # Machine, versions, sizes
+
+    def __post_init__(self) -> None:
+        if self.file is not None and self.file.exists():
+            told = json.loads(self.file.read_text())
+            self.runs, self.about = told["runs"], told["about"]
+
+    def add(self, runs: Runs, about: dict[str, str]) -> None:
+        "What this call knows takes the place of what earlier ones knew"
+        self.runs, self.about = self.runs | runs, self.about | about
+        if self.file is not None:
+            with atomic_write(self.file, "w") as out:
+                json.dump({"runs": self.runs, "about": self.about}, out, indent=1)
 
 
 def find_minilm(
@@ -214,8 +221,8 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
-    "All runs of all numbers that are asked for; versions and sizes"
+def measure(given: argparse.Namespace, kept: Kept) -> None:
+    "Run all that is asked for"
     part, python = PARTS[given.part], flair_python(given.flair_python)
     turns = [turn for turn in part.turns if turn.group in (given.only or part.groups)]
     given.minilm = given.minilm or find_minilm(python)
@@ -234,7 +241,7 @@ def measured(given: argparse.Namespace) -> tuple[Runs, dict[str, str]]:
         sides = Sides(
             pythons, settings, environment(given.threads, Path(name), part.accelerator)
         )
-        return measure_all(sides, part, turns, given.rounds, Path(name))
+        measure_all(sides, part, turns, given.rounds, Path(name), kept.add)
 
 
 def busy_share(seconds: float = 2.0) -> float:
@@ -262,9 +269,10 @@ def main() -> None:
         warning = f"The machine was busy ({busy:.0%} of its time): do not trust this."
         print(warning, file=sys.stderr)
     about[f"busy before {', '.join(given.only or ['all'])}"] = f"{busy:.0%}"
-    runs, facts = measured(given)
-    runs, about = with_earlier(given.runs, runs, about | facts)
-    page = result_page(PARTS[given.part], runs, about, warning)
+    kept = Kept(given.runs)
+    kept.add({}, about)
+    measure(given, kept)
+    page = result_page(PARTS[given.part], kept.runs, kept.about, warning)
     print(page)
     if given.out is not None:
         with atomic_write(given.out, "w") as file:

@@ -84,11 +84,12 @@ def thin_out(
     corpus: Path,  # Folder of CoNLL-U files
     out: Path,  # Folder to write to
     times: int,  # How many times fewer than usual
+    steps: dict[str, int] = STEPS,  # Each how manyth sentence of a split
 ) -> None:
     "Take every so manyth sentence of a corpus"
     out.mkdir()
     for file in corpus.glob("*.conllu"):
-        step = next(step for name, step in STEPS.items() if name in file.name)
+        step = next(step for name, step in steps.items() if name in file.name)
         sentences = file.read_text("utf-8").strip().split("\n\n")[:: step * times]
         (out / file.name).write_text("\n\n".join(sentences) + "\n\n", "utf-8")
 

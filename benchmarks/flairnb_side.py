@@ -128,7 +128,7 @@ def language_model_role(given: dict[str, Any]) -> dict[str, Any]:
     "Compute vectors of sentences in each precision"
     whole, corpus = prepare(given)
     words, found = words_of(given, whole), {}
-    for precision in PRECISIONS:
+    for precision in given.get("precisions", PRECISIONS):
         files = given["language_models"]
         parts = [FlairEmbeddings(file, precision=precision) for file in files]
         found[precision] = embed_speed(StackedEmbeddings(parts).embed, build, words)
