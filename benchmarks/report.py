@@ -194,12 +194,15 @@ def result_page(
     "The page of results: comparison, explanation, machine, raw numbers"
     rows = [measure.cells(runs) for measure in part.measures if measure.measured(runs)]
     met = [row[-1] == "yes" for row in rows if row[-1]]
+    missing = [m.name for m in part.measures if not m.measured(runs)]
+    goals = f"{sum(met)} of {len(met)} goals are met. " if met else ""
     header = ["measurement", "Flair", "flairnb", "ratio", "goal", "met?"]
     parts = [
         f"# {part.title}",
-        f"{sum(met)} of {len(met)} goals are met. Numbers are medians.",
+        f"{goals}Numbers are medians.",
         *([f"**{warning}**"] if warning else []),
         table(header, rows),
+        *([f"Not measured: {'; '.join(missing)}."] if missing else []),
         "## What is timed",
         part.explained,
         "## The machine",
