@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data.corpus import SentenceDataset, SentenceTable
 from .data.sentence import Sentence
+from .data.tables import SentenceDataset, SentenceTable
 from .foundation import on_device
 
 # %% auto #0

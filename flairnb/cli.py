@@ -40,9 +40,10 @@ from flairnb.config import (
     template,
     training_arguments,
 )
-from .data.corpus import Corpus, SentenceDataset, kinds_of_layer
+from .data.corpus import Corpus
 from .data.labels import unknown_item
 from .data.sentence import WHOLE, Sentence
+from .data.tables import SentenceDataset, kinds_of_layer
 from flairnb.datasets.catalogue import (
     ALIASES,
     CATALOGUE,
@@ -50,8 +51,9 @@ from flairnb.datasets.catalogue import (
     CatalogueEntry,
     search_catalogue,
 )
-from .datasets.columns import write_columns, write_treebank
+from .datasets.columns import write_columns
 from .datasets.texts import PREFIX, write_jsonl
+from .datasets.treebanks import write_treebank
 from .embeddings.base import EMBEDDING_CLASSES, Embeddings
 from .embeddings.word import OneHotEmbeddings
 from .evaluation import Result

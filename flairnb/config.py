@@ -28,12 +28,8 @@ from flairnb.datasets.catalogue import (
     CataloguedTreebank,
     corpus_class,
 )
-from flairnb.datasets.columns import (
-    ColumnCorpus,
-    ColumnFormat,
-    UniversalDependenciesCorpus,
-    read_text,
-)
+from .datasets.columns import ColumnCorpus, ColumnFormat
+from .datasets.files import read_text
 from .datasets.pairs import DataPairCorpus
 from flairnb.datasets.texts import (
     BratCorpus,
@@ -43,6 +39,7 @@ from flairnb.datasets.texts import (
     JsonlCorpus,
     TextCorpus,
 )
+from .datasets.treebanks import UniversalDependenciesCorpus
 from flairnb.embeddings.base import (
     EMBEDDING_CLASSES,
     DocumentEmbeddings,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .batches import Batch, by_length
-from .data.corpus import SentenceDataset
 from .data.sentence import Sentence
+from .data.tables import SentenceDataset
 from .models.model import Head
 from .nn.layers import evaluating
 from flairnb.rendering import (

@@ -13,10 +13,10 @@ from functools import cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from .data.corpus import SentenceDataset, count_labels
 from .data.labels import unknown_item
 from .data.pairs import DataPair
 from .data.sentence import TOKEN, WHOLE, Bounds, Sentence
+from .data.tables import SentenceDataset, count_labels
 from .evaluation import METRICS
 
 # %% auto #0

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from .data.pairs import DataPair
 from .data.sentence import TOKEN, WHOLE, Sentence
-from .datasets.columns import GZIP_DAMAGE, DataError, unzipped
+from .datasets.files import GZIP_DAMAGE, DataError, unzipped
 from .foundation import atomic_write
 from .models.model import Head, Model
 from .models.text_pair_classifier import TextPairClassifier

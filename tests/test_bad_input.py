@@ -18,14 +18,8 @@ from flairnb.datasets import (
     write_columns,
     write_jsonl,
 )
-from flairnb.datasets.columns import (
-    ColumnCorpus,
-    DataError,
-    UniversalDependenciesCorpus,
-    read_columns,
-    read_conllu,
-    read_text,
-)
+from flairnb.datasets.columns import ColumnCorpus, read_columns
+from flairnb.datasets.files import DataError, read_text
 from flairnb.datasets.texts import (
     TextFormat,
     brat_records,
@@ -35,6 +29,7 @@ from flairnb.datasets.texts import (
     read_texts,
     trec_records,
 )
+from flairnb.datasets.treebanks import UniversalDependenciesCorpus, read_conllu
 from flairnb.embeddings import DocumentPoolEmbeddings, OneHotEmbeddings
 from flairnb.models import TextClassifier
 from flairnb.trainers import ModelTrainer

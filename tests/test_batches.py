@@ -19,7 +19,7 @@ from flairnb.batches import (
     plain_order,
 )
 from flairnb.data import Sentence
-from flairnb.data.corpus import SentenceDataset, table_of
+from flairnb.data.tables import SentenceDataset, table_of
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=100)
 LENGTHS = st.lists(st.integers(0, 40), max_size=150).map(

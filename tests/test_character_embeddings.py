@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flairnb.batches import Batch
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import CharacterEmbeddings, OneHotEmbeddings, StackedEmbeddings
 from flairnb.embeddings.base import build, describe
 from flairnb.embeddings.character import frequent_characters, spell

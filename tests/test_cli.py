@@ -19,7 +19,8 @@ from flairnb import __version__, cli
 from flairnb.cli import COMMANDS, build_parser, config_from, main
 from flairnb.data import Sentence
 from flairnb.datasets import ColumnCorpus, JsonlCorpus
-from flairnb.datasets.columns import read_columns, read_conllu
+from flairnb.datasets.columns import read_columns
+from flairnb.datasets.treebanks import read_conllu
 from flairnb.foundation import logger
 from flairnb.models import Model, SequenceTagger, TextClassifier
 from flairnb.saving import read_model_file, write_model_file

@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from flairnb.data import Sentence
-from flairnb.data.corpus import SentenceDataset
+from flairnb.data.tables import SentenceDataset
 from flairnb.datasets.columns import (
     ColumnCorpus,
     ColumnFormat,
-    UniversalDependenciesCorpus,
     column_kind,
     column_splitter,
     even_columns,
     line_kinds,
     read_columns,
+)
+from flairnb.datasets.files import split_of
+from flairnb.datasets.treebanks import (
+    UniversalDependenciesCorpus,
     read_conllu,
-    split_of,
     write_treebank,
 )
 
@@ -528,6 +530,16 @@ def test_documents(tmp_path):
         "c d",
         "e",
     ]
+
+
+def test_both_marks_of_documents_in_one_file(tmp_path):
+    path = written(
+        tmp_path, "a\n\n# newdoc\nb\n\nc\n\n-DOCSTART-\n\nd\n\n# newdoc\ne\n"
+    )
+    table = read_columns(path, {0: "text"}, comment_symbol="# ")
+    begins = [table.sentence(row).start_of_document for row in range(5)]
+    assert begins == [True, True, False, True, True]
+    assert table.breaks.tolist() == [0, 1, 3, 4]
 
 
 def test_features_and_heads_in_columns(tmp_path):

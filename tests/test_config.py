@@ -34,7 +34,7 @@ from flairnb.datasets import (
     DataPairCorpus,
 )
 from flairnb.datasets.catalogue import CATALOGUE, corpus_class
-from flairnb.datasets.columns import DataError
+from flairnb.datasets.files import DataError
 from flairnb.embeddings import (
     CharacterEmbeddings,
     DocumentPoolEmbeddings,

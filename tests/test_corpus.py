@@ -18,18 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.data import Corpus, Dictionary, Sentence
-from flairnb.data.corpus import (
+from flairnb.data.corpus import sample, unseen_labels
+from flairnb.data.tables import (
     SentenceDataset,
     SentenceTable,
     StringTable,
     count_labels,
     join_tables,
-    sample,
     snapshot,
     table_of,
     take_rows,
     union,
-    unseen_labels,
 )
 from flairnb.foundation import set_seed
 
@@ -401,7 +400,7 @@ def test_a_snapshot_is_freed_with_the_last_who_uses_it():
 
 
 def test_a_walk_over_a_table_builds_each_sentence_once(monkeypatch):
-    from flairnb.data import corpus as module
+    from flairnb.data import tables as module
 
     built, build = [], module._build_sentence
     monkeypatch.setattr(
@@ -533,7 +532,7 @@ def test_the_gap_behind_the_last_word_is_no_text():
 
 LAYERS = """
 from flairnb.data import Sentence
-from flairnb.data.corpus import table_of
+from flairnb.data.tables import table_of
 s = Sentence("a b")
 for name in "qwertyuiop":
     s[0:1].add_label(name, "X")

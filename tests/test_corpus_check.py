@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from flairnb.data import Corpus, MultiCorpus, Sentence
 from flairnb.data.corpus import (
-    SentenceDataset,
-    StringTable,
     conflicts,
-    count_labels,
     drawn_labels,
     label_keys,
     mixed,
@@ -23,6 +20,7 @@ from flairnb.data.corpus import (
     repeats,
     text_keys,
 )
+from flairnb.data.tables import SentenceDataset, StringTable, count_labels
 
 SETTINGS = settings(max_examples=60, deadline=None)
 TEXTS = st.lists(st.sampled_from("ab"), max_size=3)

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from flairnb.batches import Batch
 from flairnb.data import Dictionary, Sentence
-from flairnb.data.corpus import SentenceDataset
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import (
     DocumentPoolEmbeddings,
     DocumentRNNEmbeddings,

@@ -15,7 +15,7 @@ from torch import nn
 
 from flairnb.batches import Batch
 from flairnb.data import Sentence
-from flairnb.data.corpus import SentenceDataset, table_of
+from flairnb.data.tables import SentenceDataset, table_of
 from flairnb.embeddings import base
 from flairnb.embeddings.base import (
     EMBEDDING_CLASSES,

@@ -17,9 +17,10 @@ import torch
 
 import flairnb.embeddings
 from flairnb.batches import Batch
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import (
     CharacterEmbeddings,
     DocumentPoolEmbeddings,

@@ -14,7 +14,8 @@ from flairnb.datasets import (
     write_columns,
     write_jsonl,
 )
-from flairnb.datasets.columns import DataError, read_columns
+from flairnb.datasets.columns import read_columns
+from flairnb.datasets.files import DataError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 whole = {"sample_missing_splits": False}

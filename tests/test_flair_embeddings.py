@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from flairnb.assets import AssetError
 from flairnb.batches import Batch
-from flairnb.data.corpus import SentenceDataset
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence, Token
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import FlairEmbeddings, PooledFlairEmbeddings, StackedEmbeddings
 from flairnb.embeddings import flair as module
 from flairnb.embeddings.base import build, describe

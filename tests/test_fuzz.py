@@ -22,16 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.data import Sentence
-from flairnb.data.corpus import SentenceTable
 from flairnb.data.sentence import WHOLE
+from flairnb.data.tables import SentenceTable
 from flairnb.datasets import RecordsCorpus, write_columns, write_jsonl
-from flairnb.datasets.columns import (
+from flairnb.datasets.columns import read_columns
+from flairnb.datasets.files import (
     SKIPPED,
     Damage,
     DataError,
     load_index,
-    read_columns,
-    read_conllu,
     save_index,
     table_arrays,
 )
@@ -49,6 +48,7 @@ from flairnb.datasets.texts import (
     read_texts,
     trec_records,
 )
+from flairnb.datasets.treebanks import read_conllu
 from flairnb.tokenization import SpaceTokenizer
 
 slow = bool(os.environ.get("FLAIRNB_SLOW_TESTS"))

@@ -15,17 +15,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from flairnb.assets import cache_root
-from flairnb.data.corpus import table_of
 from flairnb.data.labels import Spans
 from flairnb.data.sentence import Sentence
-from flairnb.datasets import columns
-from flairnb.datasets.columns import (
-    ColumnCorpus,
+from flairnb.data.tables import StringBytes, table_of
+from flairnb.datasets import columns, files
+from flairnb.datasets.columns import ColumnCorpus, read_columns
+from flairnb.datasets.files import (
     DataError,
-    StringBytes,
     indexed,
     load_index,
-    read_columns,
     save_index,
     table_arrays,
 )
@@ -40,7 +38,7 @@ FORM = {0: "text", 1: "upos", 2: "ner"}
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    monkeypatch.setattr(columns, "_told", set())
+    monkeypatch.setattr(files, "_told", set())
 
 
 @pytest.fixture
@@ -210,7 +208,7 @@ def test_only_what_is_not_checked_wholly_waits_for_the_disk(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", waits.append)
     save_index(table, tmp_path / "x.safetensors")
     assert not waits
-    monkeypatch.setattr(columns, "SUMMED", 64)
+    monkeypatch.setattr(files, "SUMMED", 64)
     save_index(table, tmp_path / "x.safetensors")
     assert len(waits) == 2  # the file and its folder
 
@@ -282,7 +280,7 @@ def test_a_cache_that_cannot_be_written_is_told_of_once(tmp_path, log, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(columns, "save_index", full)
+    monkeypatch.setattr(files, "save_index", full)
     for _ in range(2):
         assert len(indexed([path], {}, read)) == 2
     assert [message for message in log if "No space left" in message] == [

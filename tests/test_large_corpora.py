@@ -18,25 +18,23 @@ import pytest
 
 from flairnb import assets
 from flairnb.data import Corpus, MultiCorpus, Sentence
-from flairnb.data.corpus import (
+from flairnb.data.corpus import vocabulary
+from flairnb.data.tables import (
     SentenceDataset,
     count_labels,
     kinds_of_layer,
     labels_as_met,
     table_of,
     take_rows,
-    vocabulary,
 )
-from flairnb.datasets import columns, texts
-from flairnb.datasets.columns import (
-    ColumnCorpus,
+from flairnb.datasets import columns, files, texts
+from flairnb.datasets.columns import ColumnCorpus, read_columns
+from flairnb.datasets.files import (
     DataError,
     Grown,
     cannot_be_cut,
     line_blocks,
     load_index,
-    read_columns,
-    read_conllu,
     read_text,
     save_index,
     source_sum,
@@ -44,6 +42,7 @@ from flairnb.datasets.columns import (
     table_arrays,
 )
 from flairnb.datasets.texts import TextFormat, read_texts
+from flairnb.datasets.treebanks import read_conllu
 
 slow = pytest.mark.skipif(
     "FLAIRNB_SLOW_TESTS" not in os.environ, reason="slow: set FLAIRNB_SLOW_TESTS=1"
@@ -66,17 +65,17 @@ CONLLU = (
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FLAIRNB_CACHE_ROOT", str(tmp_path / "cache"))
-    monkeypatch.setattr(columns, "_told", set())
+    monkeypatch.setattr(files, "_told", set())
 
 
 def small_steps(monkeypatch):
     "Everything that is done in pieces is done in many"
-    monkeypatch.setattr(columns, "BLOCK", 100)
-    monkeypatch.setattr(columns, "PIECE", 16)
-    monkeypatch.setattr(columns, "HELD", 64)
-    monkeypatch.setattr(columns, "SUMMED", 64)
-    monkeypatch.setattr(texts, "PIECE", 16)
-    monkeypatch.setattr("flairnb.data.corpus.PIECE", 5)
+    monkeypatch.setattr(files, "BLOCK", 100)
+    monkeypatch.setattr(files, "HELD", 64)
+    monkeypatch.setattr(files, "SUMMED", 64)
+    for module in (files, columns, texts):
+        monkeypatch.setattr(module, "PIECE", 16)
+    monkeypatch.setattr("flairnb.data.tables.PIECE", 5)
 
 
 def same(first, second):
@@ -210,7 +209,7 @@ def test_blocks_are_the_lines_of_the_file(tmp_path, monkeypatch, ends, encoding)
     text = ends.join(["a" * n + "\u00e4" for n in range(25)] + ["", "x"])
     path = tmp_path / "t.txt"
     path.write_bytes(text.encode(encoding))
-    monkeypatch.setattr(columns, "BLOCK", 64)
+    monkeypatch.setattr(files, "BLOCK", 64)
     blocks = [*line_blocks(path, encoding)]
     assert [*itertools.chain(*blocks)] == read_text(path, encoding).split("\n")
     assert len(blocks) > 3 or ends == "\r" or cannot_be_cut(encoding)
@@ -251,19 +250,19 @@ def test_errors_name_the_same_line(tmp_path, monkeypatch, wrong):
 def test_bytes_of_another_encoding_are_placed(tmp_path, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_bytes(COLUMNS.encode() + b"f\xfcr ADP O\n")
-    monkeypatch.setattr(columns, "BLOCK", 100)
+    monkeypatch.setattr(files, "BLOCK", 100)
     with pytest.raises(DataError, match=f"byte {len(COLUMNS) + 1} of the file"):
         read_columns([path], FORM, comment_symbol="# ")
 
 
 def test_a_column_grows_from_memory_to_the_disk(monkeypatch):
-    monkeypatch.setattr(columns, "HELD", 64)
+    monkeypatch.setattr(files, "HELD", 64)
     column, values = Grown(np.int32), np.arange(100, dtype=np.int32)
     for some in np.array_split(values, 9):
         column.add(some)
     assert column.stored and column.file is not None
     np.testing.assert_array_equal(column.array(), values)
-    columns.forget_pages(column.array())
+    files.forget_pages(column.array())
     np.testing.assert_array_equal(column.array(), values)
     column.fill(102, 7)
     assert column.array()[98:].tolist() == [98, 99, 7, 7]
@@ -344,7 +343,7 @@ def long_corpus(folder):
 
 
 def test_damage_of_a_long_array(tmp_path, monkeypatch):
-    monkeypatch.setattr(columns, "SUMMED", 64)
+    monkeypatch.setattr(files, "SUMMED", 64)
     path = tmp_path / "x"
     save_index(table_of([Sentence(["w"] * 400)]), path)
     good = path.read_bytes()
@@ -382,7 +381,7 @@ def test_a_full_disk(tmp_path, monkeypatch, held, caplog):
 
     path = written(tmp_path, "a", COLUMNS * 300)
     once = read_columns([path], FORM, comment_symbol="# ")
-    monkeypatch.setattr(columns, "HELD", held)
+    monkeypatch.setattr(files, "HELD", held)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -401,30 +400,30 @@ def die(*_, **__):
 
 
 def write_and_die(file):
-    columns_claim(file)
+    claim(file)
     file.write(b"half of an index")
     file.flush()
     die()
 
 
-columns_claim = columns.claim
+claim = files.claim
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize(
-    "where, death, left",
+    "module, where, death, left",
     [
-        ("labelled", die, ""),
-        ("claim", write_and_die, "."),
-        ("load_index", die, "whole"),
+        (columns, "labelled", die, ""),
+        (files, "claim", write_and_die, "."),
+        (files, "load_index", die, "whole"),
     ],
 )
 def test_a_killed_process_leaves_nothing_that_stays(
-    tmp_path, monkeypatch, where, death, left
+    tmp_path, monkeypatch, module, where, death, left
 ):
     small_steps(monkeypatch)
     with monkeypatch.context() as patched:
-        patched.setattr(columns, where, death)
+        patched.setattr(module, where, death)
         forked = multiprocessing.get_context("fork")
         child = forked.Process(target=long_corpus, args=(tmp_path / "c",))
         child.start()
@@ -439,7 +438,7 @@ def test_a_killed_process_leaves_nothing_that_stays(
 
 def test_a_file_that_is_being_written_is_left_alone(tmp_path):
     path = tmp_path / ".x.safetensors.tmp-1-1"
-    with columns.claims() as lock:
+    with files.claims() as lock:
         with open(path, "wb") as file:
             lock(file)
             file.write(b"whole")
@@ -468,13 +467,13 @@ def _count(folder):
 def test_the_sum_of_a_large_file_is_remembered(tmp_path, monkeypatch):
     path, read = written(tmp_path, "a.txt", "one"), []
     count = assets.sha256_of
-    for module in (assets, columns):
+    for module in (assets, files):
         monkeypatch.setattr(module, "sha256_of", lambda p: read.append(p) or count(p))
-    monkeypatch.setattr(columns, "LARGE", 3)
+    monkeypatch.setattr(files, "LARGE", 3)
     source_sum(path)
     source_sum(path)
     assert len(read) == 2  # it was written just now, and may be again
-    monkeypatch.setattr(columns, "SETTLED", -9.0)
+    monkeypatch.setattr(files, "SETTLED", -9.0)
     assert source_sum(path) == source_sum(path) == count(path)
     assert len(read) == 3
     seen = path.stat()
@@ -554,7 +553,8 @@ def run(tmp_path, script, *arguments, **options):
 
 
 GROW = """
-from flairnb.datasets.columns import ColumnCorpus, UniversalDependenciesCorpus
+from flairnb.datasets.columns import ColumnCorpus
+from flairnb.datasets.treebanks import UniversalDependenciesCorpus
 from flairnb.datasets.texts import ClassificationCorpus
 read = {
     "columns": lambda f: ColumnCorpus(f, {0: "text", 1: "upos", 2: "ner"}, sample_missing_splits=False),

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.data import Corpus, MultiCorpus, Sentence
-from flairnb.data.corpus import draw, join_all, table_of, tempered_sizes, unique_names
+from flairnb.data.corpus import draw, tempered_sizes, unique_names
+from flairnb.data.tables import join_all, table_of
 from flairnb.datasets import UD_ENGLISH, UD_GERMAN
 
 

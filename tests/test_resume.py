@@ -17,9 +17,10 @@ from test_language_model_trainer import same
 from test_trainer import TEXTS, corpus_of, read, sentences_of, table, tagger_for
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import (
     CharacterEmbeddings,
     DocumentRNNEmbeddings,

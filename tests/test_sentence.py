@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairnb.data import Label, Sentence, Span, Token
-from flairnb.data.corpus import SentenceDataset, table_of
 from flairnb.data.sentence import Layer
+from flairnb.data.tables import SentenceDataset, table_of
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 TEXTS = st.text(

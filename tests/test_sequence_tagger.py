@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch import nn
 
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary, decode_spans
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings.base import TokenEmbeddings, WordNumbers
 from flairnb.models.model import MODEL_CLASSES, Model, ModelFileError
 from flairnb.models.sequence_tagger import SequenceTagger, without_overlaps

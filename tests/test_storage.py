@@ -14,9 +14,10 @@ from tiny_transformers import make
 from torch import nn
 
 from flairnb.batches import Batch
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import (
     CharacterEmbeddings,
     DocumentPoolEmbeddings,

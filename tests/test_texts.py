@@ -14,7 +14,8 @@ from flairnb.datasets import (
     ColumnCorpus,
     CSVClassificationCorpus,
 )
-from flairnb.datasets.columns import DataError, read_columns
+from flairnb.datasets.columns import read_columns
+from flairnb.datasets.files import DataError
 from flairnb.datasets.texts import (
     TextFormat,
     read_texts,

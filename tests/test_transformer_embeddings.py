@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from flairnb.batches import Batch
 from flairnb.data import Sentence
-from flairnb.data.corpus import SentenceDataset, table_of
+from flairnb.data.tables import SentenceDataset, table_of
 from flairnb.embeddings import (
     StackedEmbeddings,
     TransformerDocumentEmbeddings,

@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import layer_norm
 
 from flairnb.batches import Batch
-from flairnb.data.corpus import Corpus, SentenceDataset
+from flairnb.data.corpus import Corpus
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.embeddings import OneHotEmbeddings, StackedEmbeddings, WordEmbeddings
 from flairnb.embeddings.base import build, describe
 from flairnb.embeddings.word import WordTable, find_rows, pack_words, unpack_words

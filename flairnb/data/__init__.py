@@ -4,8 +4,6 @@ from typing import Any
 
 from flairnb.data.corpus import Corpus as Corpus
 from flairnb.data.corpus import MultiCorpus as MultiCorpus
-from flairnb.data.corpus import SentenceDataset as SentenceDataset
-from flairnb.data.corpus import SentenceTable as SentenceTable
 from flairnb.data.labels import OPENERS
 from flairnb.data.labels import Dictionary as Dictionary
 from flairnb.data.labels import Label as Label
@@ -15,6 +13,8 @@ from flairnb.data.sentence import DataPoint as DataPoint
 from flairnb.data.sentence import Sentence as Sentence
 from flairnb.data.sentence import Span as Span
 from flairnb.data.sentence import Token as Token
+from flairnb.data.tables import SentenceDataset as SentenceDataset
+from flairnb.data.tables import SentenceTable as SentenceTable
 from flairnb.tokenization import Tokenizer as Tokenizer
 
 

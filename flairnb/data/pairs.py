@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .corpus import SentenceTable, table_of
 from .sentence import Sentence
+from .tables import SentenceTable, table_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,9 +6,6 @@ from flairnb.datasets.catalogue import ALIASES, CATALOGUE, corpus_class
 
 from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
 from flairnb.datasets.columns import ColumnCorpus as ColumnCorpus
-from flairnb.datasets.columns import (
-    UniversalDependenciesCorpus as UniversalDependenciesCorpus,
-)
 from flairnb.datasets.texts import ClassFilesCorpus as ClassFilesCorpus
 from flairnb.datasets.texts import ClassificationCorpus as ClassificationCorpus
 from flairnb.datasets.texts import CSVClassificationCorpus as CSVClassificationCorpus
@@ -18,6 +15,9 @@ from flairnb.datasets.texts import BratCorpus as BratCorpus
 from flairnb.datasets.texts import JsonlCorpus as JsonlCorpus
 from flairnb.datasets.texts import RecordsCorpus as RecordsCorpus
 from flairnb.datasets.texts import write_jsonl as write_jsonl
+from flairnb.datasets.treebanks import (
+    UniversalDependenciesCorpus as UniversalDependenciesCorpus,
+)
 
 
 def __getattr__(name: str) -> Any:

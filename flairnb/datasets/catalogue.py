@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from ..assets import Asset, AssetError, cache_root, fetch
 from ..data.corpus import Corpus
 from ..data.labels import unknown_item
-from .columns import ColumnCorpus, UniversalDependenciesCorpus
+from .columns import ColumnCorpus
 from flairnb.datasets.texts import (
     PREFIX,
     TextCorpus,
@@ -28,6 +28,7 @@ from flairnb.datasets.texts import (
     fasttext_records,
     trec_records,
 )
+from .treebanks import UniversalDependenciesCorpus
 from ..foundation import atomic_write, logger
 from ..tokenization import tokenizer_from
 

@@ -13,13 +13,7 @@ from typing import Any
 from ..data.corpus import Corpus
 from ..data.pairs import DataPair
 from ..data.sentence import Sentence
-from flairnb.datasets.columns import (
-    Damage,
-    DataError,
-    Named,
-    corpus_options,
-    find_splits,
-)
+from .files import Damage, DataError, Named, corpus_options, find_splits
 from .texts import TextFormat, csv_rows
 from ..tokenization import Tokenizer, tokenizer_from
 

@@ -23,24 +23,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flairnb.data.corpus import (
+from ..data.corpus import Corpus
+from ..data.labels import Spans, decode_spans, unknown_item
+from ..data.sentence import WHOLE, Sentence, Span, Token
+from flairnb.data.tables import (
     PIECE,
-    Corpus,
     SentenceDataset,
     SentenceTable,
     StringTable,
     pieces,
 )
-from ..data.labels import Spans, decode_spans, unknown_item
-from ..data.sentence import WHOLE, Sentence, Span, Token
-from flairnb.datasets.columns import (
+from .columns import column_kind
+from flairnb.datasets.files import (
     Damage,
     DataError,
     Grown,
     GrownTable,
     any_text,
     cannot_be_cut,
-    column_kind,
     corpus_options,
     existing_folder,
     find_splits,

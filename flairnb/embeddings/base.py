@@ -23,14 +23,9 @@ from torch import Tensor, nn
 
 from ..assets import cache_root
 from ..batches import Batch, Translated, by_length
-from flairnb.data.corpus import (
-    PIECE,
-    SentenceDataset,
-    SentenceTable,
-    checked_sentences,
-)
 from ..data.labels import unknown_item
 from ..data.sentence import Sentence
+from ..data.tables import PIECE, SentenceDataset, SentenceTable, checked_sentences
 from ..foundation import atomic_write, on_device, progress
 from ..nn.layers import evaluating
 from ..saving import fingerprint, library_versions

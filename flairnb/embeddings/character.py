@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as gather_rows
 
 from ..batches import Batch, Translated, cheapest_groups
-from ..data.corpus import SentenceDataset, tally
 from ..data.labels import Dictionary
+from ..data.tables import SentenceDataset, tally
 from .base import TableMemory, TokenEmbeddings
 from ..foundation import on_device
 from ..nn.layers import LengthAwareRNN

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..assets import is_offline
 from ..batches import Batch
-from ..data.corpus import SentenceDataset, SentenceTable
 from ..data.sentence import Sentence
+from ..data.tables import SentenceDataset, SentenceTable
 from flairnb.embeddings.base import (
     DocumentEmbeddings,
     StackedEmbeddings,

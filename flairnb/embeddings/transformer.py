@@ -21,9 +21,9 @@ from torch.nn.functional import embedding as gather_rows
 
 from ..assets import cache_root, is_offline, mirrors
 from ..batches import Batch, cheapest_groups
-from ..data.corpus import SentenceTable, table_of
 from ..data.labels import count_up
 from ..data.sentence import Sentence
+from ..data.tables import SentenceTable, table_of
 from flairnb.embeddings.base import (
     DocumentEmbeddings,
     TokenEmbeddings,

@@ -22,8 +22,9 @@ from torch.nn.functional import pad
 
 from ..assets import Asset, WrongFileError, fetch, known_sum
 from ..batches import Batch, Translated
-from ..data.corpus import Corpus, SentenceTable, most_frequent
+from ..data.corpus import Corpus, most_frequent
 from ..data.labels import Dictionary, unknown_item
+from ..data.tables import SentenceTable
 from flairnb.embeddings.base import (
     TableMemory,
     TokenEmbeddings,

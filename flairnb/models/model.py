@@ -19,14 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import Batch, by_length
-from flairnb.data.corpus import (
-    SentenceDataset,
-    SentenceTable,
-    count_labels,
-    table_of,
-)
 from ..data.labels import Dictionary, unknown_item
 from ..data.sentence import Layer, Sentence
+from ..data.tables import SentenceDataset, SentenceTable, count_labels, table_of
 from ..embeddings.base import Embeddings
 from ..evaluation import Calibration, Result, check_metric
 from ..foundation import Pictured, atomic_write, progress

@@ -16,13 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import Batch
-from flairnb.data.corpus import (
-    SentenceDataset,
-    SentenceTable,
-    count_labels,
-    take_rows,
-    token_places,
-)
 from flairnb.data.labels import (
     SCHEMES,
     Dictionary,
@@ -32,6 +25,13 @@ from flairnb.data.labels import (
     tag_names,
 )
 from ..data.sentence import TOKEN, Layer, Sentence
+from flairnb.data.tables import (
+    SentenceDataset,
+    SentenceTable,
+    count_labels,
+    take_rows,
+    token_places,
+)
 from ..embeddings.base import TokenEmbeddings, build, describe
 from ..evaluation import SpanCounts, TokenCounts
 from ..foundation import default_device, on_device

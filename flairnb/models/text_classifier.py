@@ -15,16 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import Batch, by_length
-from flairnb.data.corpus import (
+from ..data.labels import Dictionary
+from ..data.sentence import WHOLE, Layer, Sentence
+from flairnb.data.tables import (
     SentenceDataset,
     SentenceTable,
     Tally,
     by_frequency,
+    first_of_each,
     mark_places,
     pieces,
 )
-from ..data.labels import Dictionary
-from ..data.sentence import WHOLE, Layer, Sentence
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
 from ..evaluation import Calibration, SetCounts, TokenCounts, check_metric
 from ..foundation import default_device, logger, on_device
@@ -39,9 +40,9 @@ from flairnb.models.model import (
 from ..nn.layers import LockedDropout, WordDropout, evaluating
 
 # %% auto #0
-__all__ = ['NO_CLASS', 'text_labels', 'count_text_labels', 'first_of_each', 'ClassSet', 'labels_per_text', 'class_warnings',
-           'class_loss', 'check_smoothing', 'by_class', 'best_threshold', 'check_thresholds', 'choose_classes',
-           'write_classes', 'compare_classes', 'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead',
+__all__ = ['NO_CLASS', 'text_labels', 'count_text_labels', 'ClassSet', 'labels_per_text', 'class_warnings', 'class_loss',
+           'check_smoothing', 'by_class', 'best_threshold', 'check_thresholds', 'choose_classes', 'write_classes',
+           'compare_classes', 'class_calibration', 'class_lines', 'ClassifierSettings', 'ClassHead',
            'document_embeddings_of', 'TextClassifier']
 
 # %% ../../nbs/23_text_classifier.ipynb #text-labels
@@ -50,9 +51,7 @@ def text_labels(
     layer: str,  # Which labels
 ) -> tuple[np.ndarray, np.ndarray]:  # Rows, rising, and string numbers, both (m,)
     "Labels on whole sentences, in the order in which they came"
-    marks = table.mark_layers.get(layer)
-    if marks is None:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    marks = table.marks(layer)
     whole = marks.stop < 0
     return marks.sentence[whole].astype(np.int64), marks.label[whole].astype(np.int64)
 
@@ -71,15 +70,6 @@ def count_text_labels(
         found.add(marks.label[places][marks.stop[places] < 0])
     strings = table.strings.strings
     return by_frequency({strings[n]: int(found.counts[n]) for n in found.met})
-
-# %% ../../nbs/23_text_classifier.ipynb #first-of-each
-def first_of_each(
-    rows: np.ndarray,  # Rising, (m,)
-) -> np.ndarray:  # Whether a row was not there before, (m,) bool
-    "Where another row begins, found without sorting"
-    first = np.ones(len(rows), dtype=bool)
-    np.not_equal(rows[1:], rows[:-1], out=first[1:])
-    return first
 
 # %% ../../nbs/23_text_classifier.ipynb #class-set
 NO_CLASS = -1  # in place of a class: the text has no label, or none that is known

@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from ..batches import Batch
-from ..data.corpus import SentenceDataset, SentenceTable
 from ..data.labels import Dictionary
 from ..data.pairs import PairView
+from ..data.tables import SentenceDataset, SentenceTable
 from ..embeddings.base import DocumentEmbeddings
 from ..embeddings.transformer import TransformerDocumentEmbeddings
 from flairnb.models.text_classifier import (

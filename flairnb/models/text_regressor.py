@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ..batches import Batch
-from ..data.corpus import SentenceDataset, SentenceTable
 from ..data.labels import Dictionary
 from ..data.sentence import WHOLE, Layer, Sentence
+from ..data.tables import SentenceDataset, SentenceTable
 from ..embeddings.base import DocumentEmbeddings, Embeddings, build, describe
 from ..evaluation import Result
 from ..foundation import default_device, on_device

@@ -21,12 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flairnb.data.corpus import (
-    SentenceDataset,
-    SentenceTable,
-    mark_places,
-    row_places,
-)
+from ..data.tables import SentenceDataset, SentenceTable, mark_places, row_places
 from ..embeddings.base import free_disk
 from ..foundation import current_seed, half_written, set_seed
 from flairnb.saving import (

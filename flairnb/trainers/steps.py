@@ -18,8 +18,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
 
 from ..batches import Batch, epoch_order, plain_order
-from ..data.corpus import SentenceDataset
 from ..data.labels import Dictionary
+from ..data.tables import SentenceDataset
 from ..embeddings.base import STORAGE_MODES, STORED_PRECISIONS
 from ..models.model import Model
 from .history import Plugin

@@ -28,8 +28,9 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ..batches import Batch, iterate
-from ..data.corpus import Corpus, MultiCorpus, SentenceDataset, sample, union
+from ..data.corpus import Corpus, MultiCorpus, sample
 from ..data.labels import Dictionary
+from ..data.tables import SentenceDataset, union
 from ..embeddings.base import drop_stores, store_vectors
 from ..evaluation import Result
 from ..foundation import atomic_write, current_seed, logger, set_seed

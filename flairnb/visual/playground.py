@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..batches import Batch
-from ..data.corpus import SentenceDataset
 from ..data.sentence import Sentence
+from ..data.tables import SentenceDataset
 from ..models.model import Head
 from ..models.sequence_tagger import SequenceTagger
 from ..models.text_classifier import TextClassifier
