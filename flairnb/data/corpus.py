@@ -290,7 +290,7 @@ def _labelled(dataset: SentenceDataset, layer: str) -> int:
         if column is not None:
             sizes = table.offsets[rows + 1] - table.offsets[rows]
             named = token_values(table, column, rows) > 0
-            there |= summed(named.astype(np.uint64), sizes) > 0
+            there[np.repeat(np.arange(len(rows)), sizes)[named]] = True
         count += int(there.sum())
     return count
 

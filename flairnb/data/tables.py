@@ -18,8 +18,8 @@ from .labels import Spans, count_up
 from .sentence import TOKEN, Layer, Sentence
 
 # %% auto #0
-__all__ = ['PIECE', 'StringTable', 'StringBytes', 'SentenceTable', 'pieces', 'token_values', 'table_of', 'joined_column',
-           'joined_gaps', 'join_tables', 'join_all', 'row_places', 'mark_places', 'take_rows', 'first_of_each',
+__all__ = ['PIECE', 'StringTable', 'StringBytes', 'SentenceTable', 'table_of', 'pieces', 'joined_column', 'joined_gaps',
+           'join_tables', 'join_all', 'row_places', 'mark_places', 'token_values', 'take_rows', 'first_of_each',
            'snapshot', 'refresh', 'checked_sentences', 'SentenceDataset', 'union', 'token_places', 'Tally', 'tally',
            'labels_as_met', 'count_labels', 'by_frequency', 'kinds_of_layer']
 
@@ -123,9 +123,7 @@ class SentenceTable:
     mark_scores: dict[str, np.ndarray] = field(default_factory=dict)  # if not all 1.0
     losses: dict[str, np.ndarray] = field(default_factory=dict)  # left out, by file
     kept: dict[int, Sentence] = field(default_factory=dict)  # written on, by row
-    revisions: dict[int, int] = field(
-        default_factory=dict
-    )  # of `kept`, as written here
+    revisions: dict[int, int] = field(default_factory=dict)  # of `kept`, as of here
     _alive: Any = field(default_factory=weakref.WeakValueDictionary)
     _latest: Any = None  # the last snapshot: revisions and a weak reference
 
@@ -201,30 +199,6 @@ class _Place(NamedTuple):
             return None
         same = np.searchsorted(files, [self.row, row], side="right")
         return self.table.sentence(row) if same[0] == same[1] else None
-
-# %% ../../nbs/03a_tables.ipynb #pieces
-PIECE = 1 << 20  # tokens that are looked at in one step, about
-
-
-def pieces(
-    table: SentenceTable,  # Sentences
-    rows: np.ndarray,  # Some of them, in any order
-) -> Iterator[np.ndarray]:  # The same rows, some at a time
-    "Cut rows into pieces of some million tokens"
-    step = max(1, PIECE * len(table) // max(len(table.words), 1))
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
-
-
-def token_values(
-    table: SentenceTable,  # Sentences
-    column: np.ndarray,  # One value for each of its tokens, (tokens,)
-    rows: np.ndarray,  # Some sentences, in any order
-) -> np.ndarray:  # Values of their tokens, in their order
-    "What a column says of the tokens of some sentences"
-    if len(rows) and (np.diff(rows) == 1).all():  # as they stand, so nothing is copied
-        return column[slice(*table.offsets[[rows[0], rows[-1] + 1]].tolist())]
-    return column[row_places(table, rows)]
 
 # %% ../../nbs/03a_tables.ipynb #from-sentences
 def table_of(
@@ -355,6 +329,19 @@ def _comments(table: SentenceTable, row: int) -> Iterator[tuple[str, str]]:
             key, _, value = line.lstrip("# ").partition("=")
             yield key.strip(), value.strip()
 
+# %% ../../nbs/03a_tables.ipynb #pieces
+PIECE = 1 << 20  # tokens that are looked at in one step, about
+
+
+def pieces(
+    table: SentenceTable,  # Sentences
+    rows: np.ndarray,  # Some of them, in any order
+) -> Iterator[np.ndarray]:  # The same rows, some at a time
+    "Cut rows into pieces of about a million tokens"
+    step = max(1, PIECE * len(table) // max(len(table.words), 1))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
 # %% ../../nbs/03a_tables.ipynb #joined-columns
 def joined_column(
     parts: Sequence[np.ndarray],  # Columns of several tables
@@ -468,7 +455,7 @@ def join_all(
     joined.revisions = first.revisions | counts
     return joined
 
-# %% ../../nbs/03a_tables.ipynb #take-rows
+# %% ../../nbs/03a_tables.ipynb #row-places
 def row_places(
     table: SentenceTable,  # Sentences
     rows: np.ndarray,  # Some of them, in any order
@@ -488,6 +475,17 @@ def mark_places(
     return np.repeat(low, high - low) + count_up(high - low), high - low
 
 
+def token_values(
+    table: SentenceTable,  # Sentences
+    column: np.ndarray,  # One value for each of its tokens, (tokens,)
+    rows: np.ndarray,  # Some sentences, in any order
+) -> np.ndarray:  # Values of their tokens, in their order
+    "What a column says of the tokens of some sentences"
+    if len(rows) and (np.diff(rows) == 1).all():  # as they stand, so nothing is copied
+        return column[slice(*table.offsets[[rows[0], rows[-1] + 1]].tolist())]
+    return column[row_places(table, rows)]
+
+# %% ../../nbs/03a_tables.ipynb #take-rows
 def take_rows(
     table: SentenceTable,  # Sentences
     rows: np.ndarray,  # Some of them, in any order
