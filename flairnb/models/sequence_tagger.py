@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -206,6 +206,51 @@ def independent_lattice(
     total = likely.new_zeros(len(likely))
     return Lattice(likely, torch.zeros_like(likely), total, likely, moves, lengths)
 
+# %% ../../nbs/22_sequence_tagger.ipynb #span-tags
+class _SpanTags(NamedTuple):
+    "The tags that spell each of some spans, all as numbers"
+
+    own: Tensor  # All tags of the label, (s, p)
+    before: Tensor  # Those after which the span may go on, (s, 2)
+    after: Tensor  # Those with which it goes on, (s, 1 or 2)
+    goes_on: Tensor  # Which of `own` are in `before`
+    inside: Tensor  # Which of `own` are in `after`
+
+    @classmethod
+    def of(cls, label: Tensor, scheme: str) -> _SpanTags:
+        "Tags for the numbers of labels, (s,)"
+        prefixes = SCHEMES[scheme]
+        every = torch.arange(len(prefixes), device=label.device)
+        own = 1 + label[:, None] * len(prefixes) + every
+        comes = [prefixes.index(prefix) for prefix in "BI"]
+        inner = [place for place, prefix in enumerate(prefixes) if prefix in "IE"]
+        goes_on, inside = (on_device(np.array(x), label.device) for x in (comes, inner))
+        return cls(own, own[:, goes_on], own[:, inside], goes_on, inside)
+
+
+def _begun(lattice: Lattice, row: Tensor, start: Tensor, tags: _SpanTags) -> Tensor:
+    "Log of the sum of all rows up to the first token of each span, by its tag, (s, p)"
+    others = lattice.log_alpha[row, (start - 1).clamp(min=0)]
+    others = others.scatter(1, tags.before, -torch.inf)  # else the span began earlier
+    arrive = (others[:, None] + lattice.transitions.t()[tags.after]).logsumexp(-1)
+    arrive = arrive + lattice.emissions[row, start].gather(1, tags.after)
+    scores = lattice.log_alpha[row, start].gather(1, tags.own)
+    first, inside = start[:, None] == 0, tags.inside
+    scores[:, inside] = torch.where(first, scores[:, inside], arrive)
+    return scores
+
+
+def _ended(lattice: Lattice, row: Tensor, stop: Tensor, tags: _SpanTags) -> Tensor:
+    "Log of the sum of all rows after the last token of each span, by its tag, (s, p)"
+    following = stop.clamp(max=lattice.emissions.shape[1] - 1)
+    others = lattice.emissions[row, following] + lattice.log_beta[row, following]
+    others = others.scatter(1, tags.after, -torch.inf)  # else the span goes on
+    leave = (lattice.transitions[tags.before] + others[:, None]).logsumexp(-1)
+    ends = lattice.log_beta[row, stop - 1].gather(1, tags.own)
+    is_last = (stop >= lattice.lengths[row])[:, None]
+    ends[:, tags.goes_on] = torch.where(is_last, ends[:, tags.goes_on], leave)
+    return ends
+
 # %% ../../nbs/22_sequence_tagger.ipynb #span-log-probabilities
 @torch.no_grad()
 def span_log_probabilities(
@@ -214,38 +259,21 @@ def span_log_probabilities(
     scheme: str,  # `BIO` or `BIOES`
 ) -> Tensor:  # Log-probability of each span, (s,)
     "Sum over all rows of tags that spell a span"
-    moves, emissions, beta = lattice.transitions, lattice.emissions, lattice.log_beta
+    moves, emissions = lattice.transitions, lattice.emissions
     columns = np.asarray([*spans], dtype=np.int64)  # (4, s)
     row, start, stop, label = on_device(columns, moves.device)
-    prefixes, longest = SCHEMES[scheme], emissions.shape[1] - 1
     widest = int((columns[2] - columns[1]).max())
-    own = 1 + label[:, None] * len(prefixes)
-    own = own + torch.arange(len(prefixes), device=label.device)
-    comes = [prefixes.index(prefix) for prefix in "BI"]  # after these comes
-    inner = [place for place, prefix in enumerate(prefixes) if prefix in "IE"]
-    goes_on, inside = (on_device(np.array(x), moves.device) for x in (comes, inner))
-    before, after = own[:, goes_on], own[:, inside]  # (s, 2), (s, 1 or 2)
-
-    others = lattice.log_alpha[row, (start - 1).clamp(min=0)]
-    others = others.scatter(1, before, -torch.inf)  # else the span began earlier
-    arrive = (others[:, None] + moves.t()[after]).logsumexp(-1)
-    arrive = arrive + emissions[row, start].gather(1, after)
-    scores = lattice.log_alpha[row, start].gather(1, own)  # (s, tags of the label)
-    scores[:, inside] = torch.where(start[:, None] > 0, arrive, scores[:, inside])
-    step = moves[before[:, :, None], after[:, None]]
+    tags = _SpanTags.of(label, scheme)
+    scores = _begun(lattice, row, start, tags)  # (s, p)
+    step = moves[tags.before[:, :, None], tags.after[:, None]]
     for place in (start + n for n in range(1, widest)):
-        further = (scores[:, goes_on, None] + step).logsumexp(1)
-        further += emissions[row, place.clamp(max=longest)].gather(1, after)
+        further = (scores[:, tags.goes_on, None] + step).logsumexp(1)
+        now = place.clamp(max=emissions.shape[1] - 1)
+        further += emissions[row, now].gather(1, tags.after)
         moved = torch.full_like(scores, -torch.inf)
-        moved[:, inside] = further
+        moved[:, tags.inside] = further
         scores = torch.where((place < stop)[:, None], moved, scores)
-    following = stop.clamp(max=longest)
-    others = emissions[row, following] + beta[row, following]
-    others = others.scatter(1, after, -torch.inf)  # else the span goes on
-    leave = (moves[before] + others[:, None]).logsumexp(-1)
-    ends = beta[row, stop - 1].gather(1, own)
-    is_last = (stop >= lattice.lengths[row])[:, None]
-    ends[:, goes_on] = torch.where(is_last, ends[:, goes_on], leave)
+    ends = _ended(lattice, row, stop, tags)
     return (scores + ends).logsumexp(1) - lattice.log_partition[row]
 
 # %% ../../nbs/22_sequence_tagger.ipynb #decoded
