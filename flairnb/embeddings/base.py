@@ -35,7 +35,7 @@ __all__ = ['EMBEDDING_CLASSES', 'AT_ONCE', 'Made', 'STORAGE_MODES', 'STORED_PREC
            'TokenEmbeddings', 'DocumentEmbeddings', 'string_places', 'distinct_strings', 'TableMemory', 'WordNumbers',
            'describe', 'build', 'StackedEmbeddings', 'VectorStore', 'StoragePlan', 'fill_store', 'free_memory',
            'free_disk', 'choose_storage', 'stored_file', 'content_sum', 'open_stored', 'write_stored', 'plans_for',
-           'filled', 'store_vectors', 'drop_stores']
+           'filled_store', 'store_vectors', 'drop_stores']
 
 # %% ../../nbs/13_embeddings.ipynb #embeddings
 EMBEDDING_CLASSES: dict[str, type[Embeddings]] = {}  # what a model file may name
@@ -604,7 +604,7 @@ def plans_for(
     ]
 
 
-def filled(
+def filled_store(
     plan: StoragePlan,  # What to compute
     mode: str,  # `cpu`, `gpu` or `disk`
 ) -> Any:  # Numpy array, tensor on a GPU, or memory map, (places, d)
@@ -649,7 +649,7 @@ def store_vectors(
             continue
         budget = None if budget is None else budget - size
         for plan in plans:
-            store = VectorStore(plan.starts, filled(plan, chosen), plan.words)
+            store = VectorStore(plan.starts, filled_store(plan, chosen), plan.words)
             part.stores.add(plan.table, store)
     return told
 
