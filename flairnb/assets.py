@@ -118,7 +118,7 @@ class WrongFileError(OSError):
 
     def __init__(
         self,
-        message: str,
+        message: str,  # What is wrong
         found: tuple[int, str] | None = None,  # Size and sha256 of what is there
     ):
         super().__init__(message)

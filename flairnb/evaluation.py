@@ -422,10 +422,7 @@ class LabelCounts:
 
     def result(
         self,
-        main_evaluation_metric: Sequence[str] = (
-            "micro avg",
-            "f1-score",
-        ),  # What decides
+        main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),  # Decides
         loss: float = 0.0,  # Mean loss of a point
         exclude_labels: Iterable[str] | None = None,  # Gold labels to leave out
     ) -> Result:  # Scores and report
@@ -592,7 +589,7 @@ class SetCounts(LabelCounts):
 
     def result(
         self,
-        main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),
+        main_evaluation_metric: Sequence[str] = ("micro avg", "f1-score"),  # Decides
         loss: float = 0.0,  # Mean loss of a point
         exclude_labels: Iterable[str] | None = None,  # Labels to leave out
     ) -> Result:  # Scores and report

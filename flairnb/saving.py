@@ -468,7 +468,7 @@ def push_folder(
     repo_id: str,  # `owner/name` on the hub
     private: bool | None = None,  # Whether only the owner sees it, where it is new
     token: str | bool | None = None,  # Of the owner; by default the one saved
-    commit_message: str = "A model of flairnb",
+    commit_message: str = "A model of flairnb",  # Of the change on the hub
     revision: str | None = None,  # Branch, by default main
 ) -> str:  # Address of the commit
     "Send a folder to the hub; raises `OfflineError` if the network is off"

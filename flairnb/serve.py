@@ -274,7 +274,7 @@ class Gate:
     def __init__(
         self,
         app: Callable[..., Awaitable[None]],  # What stands behind
-        limits: Limits,
+        limits: Limits,  # How large and how slow a request may be
         hosts: Sequence[str] = (),  # Names of this server; any, if there is none
     ) -> None:
         self.app, self.limits, self.hosts = app, limits, hosts

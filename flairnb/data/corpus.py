@@ -620,9 +620,9 @@ class Corpus(_Splits):
     def downsample(
         self,
         percentage: float = 0.1,  # What part to keep, 0 to 1
-        downsample_train: bool = True,
-        downsample_dev: bool = True,
-        downsample_test: bool = True,
+        downsample_train: bool = True,  # Of train, too
+        downsample_dev: bool = True,  # Of dev, too
+        downsample_test: bool = True,  # Of test, too
         random_seed: int | None = None,  # by default the current seed
     ) -> Corpus:  # This corpus
         "Keep a random part of the splits, in their order"
@@ -714,7 +714,7 @@ class Corpus(_Splits):
         labels: Sequence[str] | None = None,  # By default all that the split has
         noise_share: float = 0.2,  # How many become another, 0 to 1
         split: str = "train",  # `train`, `dev` or `test`
-        noise_transition_matrix: Mapping[str, Sequence[float]] | None = None,
+        noise_transition_matrix: Mapping[str, Sequence[float]] | None = None,  # Chances
         seed: int | None = None,  # by default the current seed
     ) -> None:
         "Make labels wrong; those that were there are then in `<label_type>_clean`"

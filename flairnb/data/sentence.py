@@ -852,7 +852,7 @@ class Sentence(_Surroundings, Pictured):
     def __init__(
         self,
         text: str | Sequence[str] | Sequence[Token],  # A text, words, or tokens
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # To words
         language_code: str | None = None,  # Such as `en`
     ) -> None:
         "Split `text` by the tokenizer (`False`: at spaces), or take ready words"

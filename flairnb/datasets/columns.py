@@ -701,8 +701,8 @@ class ColumnCorpus(Corpus):
         data_folder: str | Path,  # Where the files are
         column_format: dict[int, str],  # What each column holds, counted from 0
         train_file: Named = None,  # Name of the file, in that folder
-        test_file: Named = None,
-        dev_file: Named = None,
+        test_file: Named = None,  # The same for test
+        dev_file: Named = None,  # The same for dev
         autofind_splits: bool = True,  # Look for files whose name says their split
         name: str | None = None,  # What to call the corpus, by default as the folder
         comment_symbol: str | None = "# ",  # How a line of comment begins

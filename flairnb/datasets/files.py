@@ -49,9 +49,14 @@ class DataError(ValueError):
 
     @classmethod
     def at(
-        cls, path: str | Path, place: int | str, problem: str, text: str, advice: str
-    ) -> DataError:
-        "An error about one line of a file, or another place such as `record 3`"
+        cls,
+        path: str | Path,  # The file
+        place: int | str,  # Number of the line, or another place such as `record 3`
+        problem: str,  # What is wrong there
+        text: str,  # What stands there; a long text is cut
+        advice: str,  # What to do about it
+    ) -> DataError:  # To be raised, or to be counted
+        "An error about one place in a file"
         where = f"line {place}" if isinstance(place, int) else place
         what = problem if len(problem) <= 300 else f"{problem[:297]}..."
         shown = text if len(text) <= 60 else f"{text[:57]}..."

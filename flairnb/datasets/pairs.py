@@ -68,9 +68,9 @@ class DataPairCorpus(Corpus):
         data_folder: str | Path,  # Where the files are
         columns: Sequence[int] = (0, 1, 2),  # Of first text, second text, label
         train_file: Named = None,  # Name of the file, in that folder
-        test_file: Named = None,
-        dev_file: Named = None,
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        test_file: Named = None,  # The same for test
+        dev_file: Named = None,  # The same for dev
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # To words
         label_type: str = "class",  # Layer of the labels
         autofind_splits: bool = True,  # Look for files whose name says their split
         skip_first_line: bool = False,  # The first row is a heading

@@ -289,8 +289,8 @@ def _spelt_spans(
 
 # %% ../../nbs/07_texts.ipynb #words-of
 def words_between(
-    text: str,
-    spans: Sequence[tuple[int, int]],  # Start and end of each word
+    text: str,  # A text
+    spans: Sequence[tuple[int, int]],  # Start and end of each of its words
     start: int,  # First character of a stretch
     end: int,  # One past its last
 ) -> tuple[int, int] | None:  # First word and one past the last; `None`: misaligned
@@ -1027,17 +1027,17 @@ class ClassificationCorpus(TextCorpus):
         data_folder: str | Path,  # Where the files are
         label_type: str = "class",  # Layer of the labels
         train_file: str | Path | None = None,  # Name of the file, in that folder
-        test_file: str | Path | None = None,
-        dev_file: str | Path | None = None,
+        test_file: str | Path | None = None,  # The same for test
+        dev_file: str | Path | None = None,  # The same for dev
         truncate_to_max_tokens: int = -1,  # Cut longer texts
         truncate_to_max_chars: int = -1,  # Cut longer texts
         filter_if_longer_than: int = -1,  # Leave out texts of more tokens
-        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # Finds words
         memory_mode: str = "partial",  # Without effect, kept for scripts for Flair
         label_name_map: dict[str, str] | None = None,  # New names of labels
         skip_labels: Sequence[str] | None = None,  # Leave out texts with one of these
-        allow_examples_without_labels: bool = False,
-        encoding: str = "utf-8",
+        allow_examples_without_labels: bool = False,  # Keep texts without a label
+        encoding: str = "utf-8",  # How characters are written as bytes
         on_error: str = "raise",  # A damaged line: `raise`, `skip` or `warn`
         name: str | None = None,  # What to call the corpus, by default as the folder
         autofind_splits: bool = True,  # Look for files whose name says their split
@@ -1077,17 +1077,17 @@ class CSVClassificationCorpus(TextCorpus):
         label_type: str | None = None,  # Layer of the labels, or one for each column
         name: str = "csv_corpus",  # What to call the corpus
         train_file: str | Path | None = None,  # Name of the file, in that folder
-        test_file: str | Path | None = None,
-        dev_file: str | Path | None = None,
+        test_file: str | Path | None = None,  # The same for test
+        dev_file: str | Path | None = None,  # The same for dev
         max_tokens_per_doc: int = -1,  # Cut longer texts
         max_chars_per_doc: int = -1,  # Cut longer texts
-        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # Finds words
         in_memory: bool = False,  # Without effect, kept for scripts written for Flair
         skip_header: bool = False,  # The first row is a heading
-        encoding: str = "utf-8",
+        encoding: str = "utf-8",  # How characters are written as bytes
         no_class_label: str | None = None,  # A value that says that there is no label
         on_error: str = "raise",  # A damaged row: `raise`, `skip` or `warn`
-        allow_examples_without_labels: bool = False,
+        allow_examples_without_labels: bool = False,  # Keep texts without a label
         autofind_splits: bool = True,  # Look for files that are not named
         **options: Any,  # `label_separator`, arguments of `csv.reader` and of `Corpus`
     ) -> None:
@@ -1136,14 +1136,12 @@ class ClassFilesCorpus(TextCorpus):
     def __init__(
         self,
         data_folder: str | Path,  # Where the files are
-        train: Mapping[
-            str, str
-        ],  # Label by name of a file or a folder, as {"neg": "BAD"}
-        test: Mapping[str, str] | None = None,
-        dev: Mapping[str, str] | None = None,
+        train: Mapping[str, str],  # Label of each file or folder, as {"neg": "BAD"}
+        test: Mapping[str, str] | None = None,  # The same for test
+        dev: Mapping[str, str] | None = None,  # The same for dev
         label_type: str = "class",  # Layer of the labels
-        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
-        encoding: str = "utf-8",
+        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # Finds words
+        encoding: str = "utf-8",  # How characters are written as bytes
         on_error: str = "raise",  # A line that is no text: `raise`, `skip` or `warn`
         name: str | None = None,  # What to call the corpus, by default as the folder
         **options: Any,  # Other arguments of `Corpus`
@@ -1190,16 +1188,16 @@ class JsonlCorpus(TextCorpus):
         self,
         data_folder: str | Path,  # Where the files are
         train_file: str | Path | None = None,  # Name of the file, in that folder
-        test_file: str | Path | None = None,
-        dev_file: str | Path | None = None,
-        encoding: str = "utf-8",
+        test_file: str | Path | None = None,  # The same for test
+        dev_file: str | Path | None = None,  # The same for dev
+        encoding: str = "utf-8",  # How characters are written as bytes
         text_column_name: str = "data",  # If a record lacks it, `text`
         label_column_name: str = "label",  # By default also the other usual names
-        metadata_column_name: str = "metadata",
+        metadata_column_name: str = "metadata",  # Anything else that is known
         label_type: str = "ner",  # Layer of the labels
         autofind_splits: bool = True,  # Look for files whose name says their split
         name: str | None = None,  # What to call the corpus, by default as the folder
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # To words
         on_error: str = "raise",  # A damaged record: `raise`, `skip` or `warn`
         **options: Any,  # Other arguments of `Corpus`
     ) -> None:
@@ -1226,8 +1224,8 @@ class BratCorpus(TextCorpus):
         self,
         data_folder: str | Path,  # Documents, or folders `train`, `dev`, `test` of them
         label_type: str = "ner",  # Layer of the labels
-        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
-        encoding: str = "utf-8",
+        use_tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # To words
+        encoding: str = "utf-8",  # How characters are written as bytes
         on_error: str = "raise",  # A damaged annotation: `raise`, `skip` or `warn`
         name: str | None = None,  # What to call the corpus, by default as the folder
         **options: Any,  # Other arguments of `Corpus`
@@ -1265,12 +1263,12 @@ class RecordsCorpus(Corpus):
     def __init__(
         self,
         train: Any = None,  # Rows to learn from, or a dictionary of all splits
-        dev: Any = None,
-        test: Any = None,
+        dev: Any = None,  # Rows to choose the best model by
+        test: Any = None,  # Rows to measure it on
         text: str = "text",  # Name of the texts, or of lists of words
         labels: str | Sequence[str] | Mapping[str, str] = "label",  # Fields, or layers
         metadata: Sequence[str] = (),  # Other fields to keep
-        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,
+        tokenizer: bool | Tokenizer | Callable[[str], list[str]] = True,  # Finds words
         on_error: str = "raise",  # A damaged row: `raise`, `skip` or `warn`
         name: str = "records",  # What to call the corpus
         **options: Any,  # Other arguments of `Corpus`

@@ -212,8 +212,8 @@ class UniversalDependenciesCorpus(Corpus):
         self,
         data_folder: str | Path,  # Where the files are
         train_file: Named = None,  # Name of the file, in that folder
-        test_file: Named = None,
-        dev_file: Named = None,
+        test_file: Named = None,  # The same for test
+        dev_file: Named = None,  # The same for dev
         in_memory: bool = True,  # Without effect, kept for scripts written for Flair
         split_multiwords: bool = True,  # Keep *did* and *n't*, not *didn't*
         name: str | None = None,  # What to call the corpus, by default as the folder

@@ -121,7 +121,7 @@ def read_rows(
     lengths: np.ndarray,  # Tokens of each row, (b,)
     space: int,  # What padding is made of
     window: int = WINDOW,  # Characters at a time
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "cpu",  # Where to
 ) -> Tensor:  # State at each token, (tokens, d)
     "Read rows of uneven length and keep what is known after each word"
     begins, totals, rank = longest_first(rows.offsets)
@@ -459,7 +459,7 @@ class WordMemory:
     def rows_of(
         self,
         words: Sequence[str],  # Distinct words
-        device: torch.device,
+        device: torch.device,  # Where the numbers go
     ) -> Tensor:  # Their rows, new ones are made
         "Find or add words"
         found = [self.rows.setdefault(word, len(self.rows)) for word in words]
@@ -508,7 +508,7 @@ class PooledFlairEmbeddings(TokenEmbeddings):
 
     def __init__(
         self,
-        contextual_embeddings: str | Path | LanguageModel | FlairEmbeddings,
+        contextual_embeddings: str | Path | LanguageModel | FlairEmbeddings,  # It reads
         pooling: str = "min",  # `min`, `max` or `mean` of what was seen
         only_capitalized: bool = False,  # Remember words with a capital only
         **kwargs: Any,  # For `FlairEmbeddings`

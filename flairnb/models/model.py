@@ -103,8 +103,11 @@ class Counts(Protocol):
         "Counts that tell only some labels apart"
 
     def result(
-        self, main_evaluation_metric: Any, loss: float, exclude_labels: Any
-    ) -> Result:
+        self,
+        main_evaluation_metric: Any,  # What decides, as in `evaluate`
+        loss: float,  # Mean loss of a point
+        exclude_labels: Any,  # Labels to leave out
+    ) -> Result:  # What a person or a program wants to know
         "Scores and report"
 
 
@@ -157,7 +160,7 @@ class StoredModel(nn.Module, Pictured):
         repo_id: str,  # `owner/name` on the hub; the owner may be left out
         private: bool | None = None,  # Whether only the owner sees it, where it is new
         token: str | bool | None = None,  # By default the one that is saved
-        commit_message: str = "A model of flairnb",
+        commit_message: str = "A model of flairnb",  # Of the change on the hub
         revision: str | None = None,  # Branch, by default main
         model_card: bool = True,  # Write `README.md`, over one that is there
     ) -> str:  # Address of the commit

@@ -168,7 +168,7 @@ def windows(
     numbers: np.ndarray,  # Characters of a text, (characters,)
     batch_size: int,  # Strips, b
     length: int,  # Characters of a window, t
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "cpu",  # Where the strips go
 ) -> Iterator[tuple[Tensor, Tensor]]:  # What is read and what comes next, (b, t) each
     "Cut a text into strips and walk along all of them"
     strip = (len(numbers) - 1) // batch_size

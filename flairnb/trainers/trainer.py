@@ -1509,7 +1509,7 @@ class ModelTrainer:
         monitor_train_sample: float | int = 0.0,  # ... and on part of train
         main_evaluation_metric: tuple[str, str] | str = ("micro avg", "f1-score"),
         use_final_model_for_eval: bool = False,  # Test the last model, not the best
-        gold_label_dictionary_for_eval: Dictionary | None = None,
+        gold_label_dictionary_for_eval: Dictionary | None = None,  # Labels scored
         exclude_labels: Sequence[str] = (),  # Gold labels left out of evaluations
         shuffle: bool = True,  # Another order each epoch, of batches of like length
         shuffle_first_epoch: bool = True,  # In the first one as well
