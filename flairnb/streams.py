@@ -187,7 +187,7 @@ class Parsed:
 def pair_of(
     texts: Sequence[str],  # Should be two
     item: Line,  # Where they stand
-    stream: Stream,
+    stream: Stream,  # What is being read, for the error
 ) -> Sentence:  # The pair
     "Two texts as one; raises `DataError` if there are more or fewer"
     if len(texts) != 2:

@@ -797,9 +797,9 @@ class TransformerWordEmbeddings(_TransformerParts, TokenEmbeddings):
         gradient_checkpointing: bool = False,  # Less memory, a third more time
         name: str | None = None,  # Under which sentences keep the vectors
         peft_config: Any = None,  # Train adapters in place of the transformer
-        transformers_tokenizer_kwargs: Mapping[str, Any] | None = None,
-        transformers_config_kwargs: Mapping[str, Any] | None = None,
-        transformers_model_kwargs: Mapping[str, Any] | None = None,
+        transformers_tokenizer_kwargs: Mapping[str, Any] | None = None,  # To its loader
+        transformers_config_kwargs: Mapping[str, Any] | None = None,  # For AutoConfig
+        transformers_model_kwargs: Mapping[str, Any] | None = None,  # For AutoModel
     ) -> None:
         "Raises `ValueError` on wrong settings, `OSError` if the model is not found"
         given = dict(locals())
@@ -938,9 +938,9 @@ class TransformerDocumentEmbeddings(_TransformerParts, DocumentEmbeddings):
         gradient_checkpointing: bool = False,  # Less memory, a third more time
         name: str | None = None,  # Under which sentences keep the vectors
         peft_config: Any = None,  # Train adapters in place of the transformer
-        transformers_tokenizer_kwargs: Mapping[str, Any] | None = None,
-        transformers_config_kwargs: Mapping[str, Any] | None = None,
-        transformers_model_kwargs: Mapping[str, Any] | None = None,
+        transformers_tokenizer_kwargs: Mapping[str, Any] | None = None,  # To its loader
+        transformers_config_kwargs: Mapping[str, Any] | None = None,  # For AutoConfig
+        transformers_model_kwargs: Mapping[str, Any] | None = None,  # For AutoModel
     ) -> None:
         "Raises `ValueError` on wrong settings, `OSError` if the model is not found"
         given = dict(locals())
