@@ -97,7 +97,6 @@ from flairnb.trainers.schedules import (
     weights_now,
 )
 from flairnb.trainers.steps import (
-    MAX_GRADIENT_NORM,
     REFUSED,
     RENAMED,
     BrokenStepError,
@@ -1523,7 +1522,7 @@ class ModelTrainer:
         write_weights: bool = False,  # Write `weights.txt`
         checkpoint: bool = False,  # Write `checkpoint.pt` after each epoch
         checkpoint_every: int | str | None = None,  # ... and steps, or `10 min`
-        max_grad_norm: float | None = MAX_GRADIENT_NORM,  # Where gradients are clipped
+        max_grad_norm: float | None = 5.0,  # Where gradients are clipped
         use_amp: bool = False,  # Multiply in bfloat16 where that does no harm
         use_swa: bool = False,  # End with the mean of many weights
         on_nan: str = "raise",  # Or `skip`, `rollback`: what to do with a broken loss
