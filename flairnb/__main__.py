@@ -3,20 +3,21 @@
 import gc
 import sys
 
-from flairnb import __version__
+from flairnb.options import INTERRUPTED, parse
 
 
 def main() -> int:
-    "The command; to say its version it needs no torch, which takes seconds to import"
-    if sys.argv[1:] == ["--version"]:
-        print(f"flairnb {__version__}")
-        return 0
+    "The command; torch, which takes seconds to import, waits until it has work to do"
+    chosen = parse()
     gc.disable()  # the objects of a library that is imported live on in any case
-    from flairnb import cli
-
+    try:
+        from flairnb import cli
+    except KeyboardInterrupt:
+        print("flairnb: interrupted", file=sys.stderr)
+        return INTERRUPTED
     gc.freeze()  # and need not be looked through again at each collection
     gc.enable()
-    return cli.main()
+    return cli.carry_out(chosen)
 
 
 if __name__ == "__main__":

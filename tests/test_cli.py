@@ -16,13 +16,15 @@ import pytest
 from conftest import SHARED, real
 
 from flairnb import __version__, cli
-from flairnb.cli import COMMANDS, build_parser, config_from, main
+from flairnb.arguments import expected, own_arguments
+from flairnb.cli import RUNS, config_from, main
 from flairnb.data import Sentence
 from flairnb.datasets import ColumnCorpus, JsonlCorpus
 from flairnb.datasets.columns import read_columns
 from flairnb.datasets.treebanks import read_conllu
 from flairnb.foundation import logger
 from flairnb.models import Model, SequenceTagger, TextClassifier
+from flairnb.options import COMMANDS, build_parser, training_options
 from flairnb.saving import read_model_file, write_model_file
 from flairnb.streams import (
     AT_ONCE,
@@ -33,6 +35,7 @@ from flairnb.streams import (
     split_sentences,
     tagged_text,
 )
+from flairnb.trainers import ModelTrainer
 from flairnb.trainers.checkpoints import write_checkpoint
 
 WORDS = (
@@ -535,7 +538,7 @@ def test_an_interrupt_gives_status_130(monkeypatch, capsys):
     def stop(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(COMMANDS, "info", COMMANDS["info"]._replace(run=stop))
+    monkeypatch.setitem(RUNS, "info", stop)
     assert main(["info", "model.pt"]) == 130
     assert capsys.readouterr().err == "flairnb: interrupted\n"
 
@@ -579,11 +582,67 @@ def test_help_has_examples_that_are_valid(command, capsys):
         assert build_parser().parse_args(words).command == command
 
 
-def test_the_version_is_told_without_torch():
-    command = [sys.executable, "-X", "importtime", "-m", "flairnb", "--version"]
+LIGHT = """
+import sys
+from flairnb.__main__ import main
+sys.argv[1:] = {words!r}
+try:
+    main()
+except SystemExit as end:
+    print("status", end.code)
+print("heavy", [x for x in {heavy!r} if x in sys.modules])
+"""
+
+
+def loaded(*words):
+    "What a fresh process tells that runs a command, its status, and what it imported"
+    heavy = ["torch", "numpy", "transformers", "gensim", "flairnb.cli"]
+    code = LIGHT.format(words=words, heavy=heavy)
+    command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout == f"flairnb {__version__}\n"
-    assert "flairnb" in found.stderr and "torch" not in found.stderr
+    *text, status, imported = found.stdout.splitlines()
+    return "\n".join(text) + found.stderr, status, imported
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "status"),
+    [
+        (["--version"], f"flairnb {__version__}", 0),
+        (["--help"], "train a model as", 0),
+        (["train", "--help"], "--max-epochs X", 0),
+        (["predict", "model.pt", "--worker", "3"], "did you mean --workers?", 2),
+        (["train", "--max-epochs", "ten"], "a whole number is expected, not 'ten'", 2),
+        (["dance"], "invalid choice", 2),
+        ([], "required", 2),
+    ],
+)
+def test_what_needs_no_model_imports_nothing_heavy(words, part, status):
+    text, found, imported = loaded(*words)
+    assert part in text and found == f"status {status}" and imported == "heavy []"
+
+
+def test_completion_imports_nothing_heavy():
+    pytest.importorskip("shtab")
+    text, status, imported = loaded("--print-completion", "bash")
+    assert "evaluate" in text and imported == "heavy []" and status == "status 0"
+
+
+def test_what_runs_is_imported(place):
+    code = LIGHT.format(words=["info", str(place / WORD_MODEL)], heavy=["torch"])
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "SequenceTagger" in found.stdout and "heavy ['torch']" in found.stdout
+
+
+def test_the_options_of_training_are_those_of_the_trainer():
+    known, found = own_arguments(ModelTrainer.train), training_options()
+    left = {"seed", "plugins", "gold_label_dictionary_for_eval"}
+    assert [*found] == [name for name in known if name not in left]
+    for name, one in found.items():
+        assert one.about == known[name].about
+        assert expected(one.hint) == expected(known[name].hint)
+        if one.default != "AnnealOnPlateau":  # a class, which was not imported
+            assert one.default == known[name].default
 
 
 def test_a_level_that_was_chosen_before_stays():
