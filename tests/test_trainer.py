@@ -602,7 +602,7 @@ def test_unknown_arguments_are_refused_by_name(tmp_path, wrong, near):
         ({"mini_batch_chunk_size": 0}, "mini_batch_chunk_size"),
         ({"anneal_factor": 1.5}, "anneal_factor"),
         ({"embeddings_storage_mode": "floppy"}, "embeddings_storage_mode"),
-        ({"learning_rate": -1.0}, "learning rate"),
+        ({"learning_rate": -1.0}, "learning_rate is at least 0"),
         ({"momentum": -1.0}, "momentum"),
     ],
 )

@@ -32,7 +32,7 @@ from flairnb.trainers.schedules import (
 )
 
 # %% auto #0
-__all__ = ['CHOICES', 'REFUSED', 'RENAMED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings',
+__all__ = ['CHOICES', 'LEAST', 'REFUSED', 'RENAMED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings',
            'MeasureSettings', 'OtherSettings', 'Settings', 'check_settings', 'stopping_rule', 'due', 'check_arguments',
            'asked_for', 'renamed', 'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of',
            'add_gradients', 'clip', 'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory',
@@ -158,27 +158,25 @@ CHOICES = {
     "on_nan": ("raise", "skip", "rollback"),
     "on_plugin_error": ("warn", "raise"),
 }
+LEAST = {
+    **{"max_epochs": 1, "mini_batch_size": 1, "eval_batch_size": 1},
+    **{"mini_batch_chunk_size": 1, "learning_rate": 0, "decoder_learning_rate": 0},
+    **{"min_learning_rate": 0, "patience": 0, "initial_extra_patience": 0},
+    **{"max_grad_norm": 0, "monitor_train_sample": 0, "save_model_each_k_epochs": 0},
+}
 
 
 def check_settings(
     settings: Settings,  # Of a run that has not begun
 ) -> None:
     "Raise `ValueError` on a value that no run can have"
-    for name in (
-        "max_epochs",
-        "mini_batch_size",
-        "eval_batch_size",
-        "mini_batch_chunk_size",
-    ):
+    for name, least in LEAST.items():
         value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is at least 1, not {value}")
+        if value is not None and not value >= least:  # as no number is
+            raise ValueError(f"{name} is at least {least}, not {value}")
     if not 0 <= settings.warmup_fraction <= 1:
         what = f"not {settings.warmup_fraction}"
         raise ValueError(f"warmup_fraction lies between 0 and 1, {what}")
-    own = settings.decoder_learning_rate
-    if own is not None and own < 0:
-        raise ValueError(f"decoder_learning_rate is at least 0, not {own}")
     for name, known in CHOICES.items():
         value = getattr(settings, name)
         if value not in known:
