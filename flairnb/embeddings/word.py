@@ -742,6 +742,8 @@ class OneHotEmbeddings(TokenEmbeddings):
         stable: bool = False,  # Normalize each vector (Dettmers et al., 2021)
     ) -> None:
         super().__init__()
+        if embedding_length < 1:
+            raise ValueError(f"embedding_length is at least 1, not {embedding_length}")
         self.name = f"one-hot-{field}"
         self.field, self.embedding_length = field, embedding_length
         self.vocab_dictionary = vocab_dictionary
