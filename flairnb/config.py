@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import csv
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_origin
 
-from torch import optim
+import torch
+from torch import nn, optim
 from torch.optim.lr_scheduler import OneCycleLR
 
 from flairnb.arguments import (
@@ -28,6 +31,7 @@ from flairnb.arguments import (
     own_arguments,
     sayable,
 )
+from .assets import AssetError
 from .data.corpus import Corpus, MultiCorpus
 from .data.labels import Dictionary, unknown_item
 from flairnb.datasets.catalogue import (
@@ -36,7 +40,8 @@ from flairnb.datasets.catalogue import (
     corpus_class,
 )
 from .datasets.columns import ColumnCorpus, ColumnFormat
-from .datasets.files import read_text
+from .datasets.files import DataError, read_text
+from .datasets.treebanks import UniversalDependenciesCorpus
 from .datasets.pairs import DataPairCorpus
 from flairnb.datasets.texts import (
     BratCorpus,
@@ -60,7 +65,13 @@ from .embeddings.word import OneHotEmbeddings
 from .foundation import set_seed
 from .models.model import MODEL_CLASSES, Head
 from .trainers.schedules import AnnealOnPlateau, LinearSchedulerWithWarmup
-from .trainers.steps import Settings
+from flairnb.trainers.steps import (
+    Settings,
+    build_optimizer,
+    build_schedule,
+    out_of_memory,
+    stopping_rule,
+)
 from .trainers.trainer import CHECKPOINT_FILE, ModelTrainer
 
 if sys.version_info >= (3, 11):
@@ -69,11 +80,12 @@ else:
     import tomli as tomllib
 
 # %% auto #0
-__all__ = ['PASSED_ON', 'NAMED', 'FORMATS', 'SECTIONS', 'TEMPLATE', 'TRAINING', 'tables_of', 'read_config', 'csv_arguments',
-           'arguments_of', 'class_named', 'Call', 'made', 'checked', 'public_classes', 'embedding_call', 'full_names',
-           'CorpusPart', 'downsampling', 'corpus_part', 'CorpusPlan', 'tables_under', 'corpus_plan', 'mentions',
-           'ModelPlan', 'vector_plan', 'model_plan', 'training_arguments', 'optimizer_arguments', 'training_call',
-           'Job', 'toml_text', 'remarks', 'template']
+__all__ = ['PASSED_ON', 'NAMED', 'REFUSALS', 'FORMATS', 'SECTIONS', 'TEMPLATE', 'TRAINING', 'tables_of', 'read_config',
+           'csv_arguments', 'arguments_of', 'class_named', 'culprit', 'placed', 'Call', 'made', 'checked',
+           'public_classes', 'embedding_call', 'full_names', 'CorpusPart', 'downsampling', 'corpus_part', 'CorpusPlan',
+           'tables_under', 'corpus_plan', 'mentions', 'ModelPlan', 'vector_plan', 'model_plan', 'training_arguments',
+           'optimizer_arguments', 'try_settings', 'try_step', 'training_call', 'checked_seed', 'trained', 'Job',
+           'toml_text', 'remarks', 'template']
 
 # %% ../nbs/39_config.ipynb #tables-of
 def tables_of(
@@ -179,7 +191,7 @@ NAMED: dict[str, dict[str, type]] = {
     "optimizer": {
         name: kind
         for name, kind in vars(optim).items()
-        if inspect.isclass(kind) and issubclass(kind, optim.Optimizer)
+        if _is(kind, optim.Optimizer) and kind is not optim.Optimizer
     },
     "scheduler": {
         kind.__name__: kind
@@ -198,13 +210,45 @@ def class_named(
         raise ConfigError(f"{where}: {unknown_item(str(name), list(known))}")
     return known[name]
 
+# %% ../nbs/39_config.ipynb #culprit
+_SHORT = {"folder": ("data_folder",), "columns": ("column_format", "column_name_map")}
+_LONG = {full: short for short, several in _SHORT.items() for full in several}
+
+
+def culprit(
+    attempt: Callable[..., Any],  # Fails with all of the arguments
+    given: Mapping[str, Any],  # Arguments by name
+) -> str:  # Its name; empty if no single one is to blame
+    "The argument without which a call succeeds"
+    for name in given:
+        with suppress(Exception):
+            attempt(**{other: x for other, x in given.items() if other != name})
+            return name
+    return ""
+
+
+def placed(
+    error: Exception,  # What a call raised
+    where: str,  # File and section of its arguments
+    name: str = "",  # The one that is to blame, if it is known
+) -> ConfigError:  # To raise in its stead
+    "A refusal with file, section and key"
+    first, mark, rest = str(error).partition(" ")
+    text = f"{_LONG.get(first, first)}{mark}{rest}"  # as a file has it
+    named = not name or text.startswith(name)
+    return ConfigError(f"{where} {text}" if named else f"{where} {name}: {text}")
+
 # %% ../nbs/39_config.ipynb #call
+REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, FileNotFoundError)
+
+
 @dataclass(frozen=True)
 class Call:
     "Something to call, and the arguments that a file gives it"
 
     target: Callable[..., Any]
     arguments: dict[str, Any] = field(default_factory=dict)
+    where: str = field(default="", repr=False)  # File and section, for messages
 
     @property
     def kind(self) -> type:
@@ -212,14 +256,24 @@ class Call:
         found: Any = getattr(self.target, "__self__", self.target)
         return found
 
-    def make(self, corpus: Corpus | None = None, **others: Any) -> Any:
+    def make(self, *first: Any, corpus: Corpus | None = None, **others: Any) -> Any:
         "Make the object, and those inside of it; some look at the corpus first"
         given = {n: made(value, corpus) for n, value in self.arguments.items()}
         if corpus is not None:
             found = {"corpus": corpus, "train_dataset": corpus.train}
             own = own_arguments(self.target)
-            given |= {name: x for name, x in found.items() if name in own}
-        return self.target(**given, **others)
+            others = {name: x for name, x in found.items() if name in own} | others
+        attempt = partial(self.target, *first, **others)
+        try:
+            return attempt(**given)
+        except (ConfigError, DataError, AssetError):
+            raise
+        except REFUSALS as error:
+            if out_of_memory(error):
+                raise
+            quick = _is(self.kind, Embeddings) or _is(self.kind, Head)
+            name = culprit(attempt, given) if quick else ""
+            raise placed(error, self.where, name) from error
 
 # %% ../nbs/39_config.ipynb #made
 def made(
@@ -228,16 +282,12 @@ def made(
 ) -> Any:  # The same, with objects in place of calls
     "Carry out the calls inside a value"
     if isinstance(value, Call):
-        return value.make(corpus)
+        return value.make(corpus=corpus)
     if isinstance(value, list):
         return [made(one, corpus) for one in value]
     return value
 
 # %% ../nbs/39_config.ipynb #checked
-_SHORT = {"folder": ("data_folder",), "columns": ("column_format", "column_name_map")}
-_LONG = {full: short for short, several in _SHORT.items() for full in several}
-
-
 def checked(
     given: Mapping[str, Any],  # A section of a file
     known: Mapping[str, Argument],  # What may stand there
@@ -248,7 +298,7 @@ def checked(
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"{where} key {unknown_item(name, list(known))}")
-        place = f"{where} {name}"
+        place = f"{where} {_LONG.get(name, name)}"
         if name in NAMED and value != "none":
             found[name] = class_named(value, NAMED[name], place)
         else:
@@ -285,7 +335,7 @@ def embedding_call(
     known = public_classes(EMBEDDING_CLASSES, Embeddings)
     kind = class_named(given.pop("type"), known, f"{where} type")
     target = getattr(kind, "from_corpus", kind)
-    return Call(target, checked(given, arguments_of(target), where))
+    return Call(target, checked(given, arguments_of(target), where), where)
 
 
 DESCRIBED[Embeddings] = Reader(embedding_call, "a table with the type of an embedding")
@@ -320,27 +370,25 @@ class CorpusPart:
     "How a corpus is read, and how much of it is kept"
 
     call: Call
-    downsample: dict[str, Any] | None = None
+    downsample: Call | None = None
 
     def make(self) -> Corpus:
-        "Read it; raises what the reader raises"
+        "Read it; raises `DataError` if the data is wrong, else `ConfigError`"
         corpus: Corpus = self.call.make()
-        return (
-            corpus if self.downsample is None else corpus.downsample(**self.downsample)
-        )
+        return corpus if self.downsample is None else self.downsample.make(corpus)
 
 # %% ../nbs/39_config.ipynb #corpus-part
 def downsampling(
     given: Any,  # A share, or arguments of `Corpus.downsample`
     where: str,  # Section and key, for messages
-) -> dict[str, Any] | None:  # Those arguments
+) -> Call | None:  # How it is done
     "Check how much of a corpus is kept"
     if given is None:
         return None
     if not isinstance(given, Mapping):
         given = {"percentage": given}
     known = own_arguments(Corpus.downsample)
-    return checked(given, known, where)
+    return Call(Corpus.downsample, checked(given, known, where), where)
 
 # %% ../nbs/39_config.ipynb #corpus-table
 def corpus_part(
@@ -363,9 +411,8 @@ def corpus_part(
             f"format and the folder of files, format being one of {', '.join(FORMATS)}"
         )
     known = arguments_of(target)
-    return CorpusPart(
-        Call(target, checked(full_names(given, known), known, where)), keep
-    )
+    arguments = checked(full_names(given, known), known, where)
+    return CorpusPart(Call(target, arguments, where), keep)
 
 # %% ../nbs/39_config.ipynb #corpora
 @dataclass(frozen=True)
@@ -373,19 +420,17 @@ class CorpusPlan:
     "The corpora of a run"
 
     parts: list[CorpusPart]
-    together: dict[str, Any] | None = (
-        None  # Arguments of `MultiCorpus`, if there is one
-    )
-    temperature: float | None = None
+    together: Call | None = None  # A `MultiCorpus`, if there are several
+    sampling: Call | None = None  # Its `sample_by_temperature`, if asked for
 
     def make(self) -> Corpus:
         "Read them in the order of the file"
         corpora = [part.make() for part in self.parts]
         if self.together is None:
             return corpora[0]
-        corpus = MultiCorpus(corpora, **self.together)
-        if self.temperature is not None:
-            corpus.sample_by_temperature(self.temperature)
+        corpus: MultiCorpus = self.together.make(corpora)
+        if self.sampling is not None:
+            self.sampling.make(corpus)
         return corpus
 
 # %% ../nbs/39_config.ipynb #tables-under
@@ -424,9 +469,15 @@ def corpus_plan(
     known |= own_arguments(MultiCorpus.sample_by_temperature)
     known["temperature"] = Argument(float | None, None)
     del known["random_seed"]
-    together = checked(given, known, label)
-    temperature = together.pop("temperature", None)
-    return CorpusPlan(parts, together if len(parts) > 1 else None, temperature)
+    arguments = checked(given, known, label)
+    warm = {"temperature": arguments.pop("temperature", None)}
+    if len(parts) == 1:
+        return CorpusPlan(parts)
+    sampling = Call(MultiCorpus.sample_by_temperature, warm, label)
+    together = Call(MultiCorpus, arguments, label)
+    return CorpusPlan(
+        parts, together, sampling if warm["temperature"] is not None else None
+    )
 
 # %% ../nbs/39_config.ipynb #model-plan
 _LAYERS = ("label_type", "tag_type", "label_name")
@@ -449,7 +500,7 @@ class ModelPlan:
     label_type: str
     embeddings: list[Call]
     documents: Call | None = None  # What makes vectors of texts out of the embeddings
-    labels: dict[str, Any] = field(default_factory=dict)  # How the dictionary is made
+    labels: Call = field(default_factory=lambda: Call(Corpus.make_label_dictionary))
 
     def make(self, corpus: Corpus) -> Head:
         "Dictionary, embeddings, model: in the order of a script"
@@ -457,16 +508,25 @@ class ModelPlan:
         given: dict[str, Any] = {}
         for name, one in known.items():
             if mentions(one.hint, Dictionary):
-                made_of = corpus.make_label_dictionary(self.label_type, **self.labels)
-                given[name] = made_of
-        parts = [call.make(corpus) for call in self.embeddings]
+                given[name] = self.dictionary(corpus)
+        parts = [call.make(corpus=corpus) for call in self.embeddings]
         vectors = parts[0] if len(parts) == 1 else StackedEmbeddings(parts)
         if self.documents is not None:
             over: dict[str, Any] = {"embeddings": parts} if parts else {}
-            vectors = self.documents.make(corpus, **over)
+            vectors = self.documents.make(corpus=corpus, **over)
         name = next(n for n, one in known.items() if mentions(one.hint, Embeddings))
         model: Head = self.call.make(**given | {name: vectors})
         return model
+
+    def dictionary(self, corpus: Corpus) -> Dictionary:
+        "The labels of the model's layer; raises `ConfigError` if there are none such"
+        attempt = partial(Corpus.make_label_dictionary, corpus, self.label_type)
+        try:
+            return attempt(**self.labels.arguments)
+        except ValueError as error:
+            if name := culprit(attempt, self.labels.arguments):
+                raise placed(error, self.labels.where, name) from error
+            raise placed(error, self.call.where, "label_type") from error
 
 # %% ../nbs/39_config.ipynb #vectors
 def vector_plan(
@@ -483,7 +543,7 @@ def vector_plan(
         )
         below = {n: x if isinstance(x, list) else [x] for n, x in below.items()}
         call = embedding_call(below | dict(table), label)
-        documents = Call(call.target, dict(call.arguments))
+        documents = replace(call, arguments=dict(call.arguments))
         if parts:
             documents.arguments.pop("embeddings")
     hints = [one.hint for one in own_arguments(kind).values()]
@@ -529,8 +589,9 @@ def model_plan(
     del labels["label_type"]
     ((name, some),) = tables_under(config, "labels", where)[:1] or [("", {})]
     parts = vector_plan(config, kind, where)
-    call = Call(kind, arguments)
-    return ModelPlan(call, arguments[layer], *parts, checked(some, labels, name))
+    dictionary = Call(Corpus.make_label_dictionary, checked(some, labels, name), name)
+    call = Call(kind, arguments, label)
+    return ModelPlan(call, arguments[layer], *parts, dictionary)
 
 # %% ../nbs/39_config.ipynb #training-call
 def training_arguments(
@@ -550,6 +611,35 @@ def optimizer_arguments(
     left = ("params", "lr")
     return {n: one for n, one in own_arguments(kind).items() if n not in left}
 
+# %% ../nbs/39_config.ipynb #training-tried
+def try_settings(
+    fine_tune: bool = False,  # By the defaults of `fine_tune`
+    **arguments: Any,  # For `ModelTrainer.train`, and for the optimizer
+) -> None:
+    "Raise what settings, optimizer or schedule raise on these arguments"
+    known = {name: one.default for name, one in training_arguments(fine_tune).items()}
+    own = {one.name for one in fields(Settings)}
+    given = {n: x for n, x in (known | arguments).items() if n in own}
+    others = {n: x for n, x in arguments.items() if n not in known}
+    usual = NAMED["optimizer"]["AdamW" if fine_tune else "SGD"]
+    given |= {"base_path": Path(), "optimizer_arguments": others}
+    given["optimizer"] = given.get("optimizer") or usual
+    given["early_stopping"] = stopping_rule(given.get("early_stopping"))
+    settings = Settings(**given)
+    if others or arguments.keys() & {"optimizer", "scheduler", "anneal_factor"}:
+        try_step(settings)
+
+
+def try_step(
+    settings: Settings,  # Which optimizer and which schedule
+) -> None:
+    "Raise what an optimizer or a schedule raises before and in its first step"
+    weights = nn.ParameterDict({"a": torch.zeros(1, 1), "b": torch.zeros(1)})
+    optimizer = build_optimizer(weights, settings)
+    build_schedule(optimizer, settings, 1)
+    (weights["a"] + weights["b"]).sum().backward()
+    optimizer.step()
+
 # %% ../nbs/39_config.ipynb #training-section
 def training_call(
     config: Mapping[str, Any],  # A whole file
@@ -563,12 +653,24 @@ def training_call(
     tune = converted(given.pop("fine_tune", False), bool, f"{label} fine_tune")
     known = optimizer_arguments(given.get("optimizer"), tune) | training_arguments(tune)
     arguments = checked(given, known, label)
-    some = {f.name for f in fields(Settings)} - {"optimizer", "seed"}
+    checked_seed(arguments.get("seed"), f"{label} seed")
+    attempt = partial(try_settings, tune)
     try:
-        Settings(**{name: x for name, x in arguments.items() if name in some})
-    except ValueError as error:
-        raise ConfigError(f"{label} {error}") from None
-    return Call(ModelTrainer.fine_tune if tune else ModelTrainer.train, arguments)
+        attempt(**arguments)
+    except REFUSALS as error:
+        raise placed(error, label, culprit(attempt, arguments)) from error
+    target = ModelTrainer.fine_tune if tune else ModelTrainer.train
+    return Call(target, arguments, label)
+
+
+def checked_seed(
+    seed: int | None,  # What the file says
+    where: str,  # File and key, for messages
+) -> int | None:  # The same
+    "Raise `ConfigError` on a number that starts no random generator"
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ConfigError(f"{where} is a number from 0 to 2**32 - 1, not {seed}")
+    return seed
 
 # %% ../nbs/39_config.ipynb #job
 SECTIONS = {
@@ -581,6 +683,26 @@ SECTIONS = {
     "model": "what is trained",
     "training": "how it is trained",
 }
+
+# %% ../nbs/39_config.ipynb #trained
+def trained(
+    trainer: ModelTrainer,  # With model and corpus
+    call: Call,  # The section `[training]`
+) -> dict[str, Any]:  # As from `ModelTrainer.train`
+    "Train; raises `ConfigError` for a value that does not fit model or checkpoint"
+    metric = call.arguments.get("main_evaluation_metric")
+    try:
+        if metric is not None:
+            trainer.model.checked_metric(metric)
+    except ValueError as error:
+        raise placed(error, call.where, "main_evaluation_metric") from error
+    try:
+        found: dict[str, Any] = call.target(trainer, **call.arguments)
+        return found
+    except ValueError as error:
+        if not call.arguments.keys() & re.findall(r"\w+", str(error)):
+            raise
+        raise placed(error, call.where) from error
 
 # %% ../nbs/39_config.ipynb #job-class
 @dataclass(frozen=True)
@@ -603,8 +725,7 @@ class Job:
             if name not in SECTIONS:
                 raise ConfigError(f"{where}: {unknown_item(name, list(SECTIONS))}")
         seed = converted(config.get("seed", "none"), int | None, f"{where}: seed")
-        if seed is not None and not 0 <= seed < 2**32:
-            raise ConfigError(f"{where}: seed is a number from 0 to 2**32 - 1")
+        checked_seed(seed, f"{where}: seed")
         plans = (corpus_plan(config, where), model_plan(config, where))
         return cls(*plans, training_call(config, where), seed)
 
@@ -612,18 +733,16 @@ class Job:
         self,
         resume: bool = False,  # Go on from the checkpoint in `base_path`, if any
     ) -> dict[str, Any]:  # As from `ModelTrainer.train`
-        "Read, build, train; raises `ValueError` if the checkpoint is of another run"
+        "Read, build, train; raises `ConfigError` for a value that something refuses"
         if self.seed is not None:
             set_seed(self.seed)
-        corpus = self.corpus.make()
-        call = self.training
+        corpus, call = self.corpus.make(), self.training
         path = Path(call.arguments["base_path"]) / CHECKPOINT_FILE
         if resume and path.is_file():
             trainer = ModelTrainer.load_checkpoint(path, corpus)
         else:
             trainer = ModelTrainer(self.model.make(corpus), corpus)
-        found: dict[str, Any] = call.target(trainer, **call.arguments)
-        return found
+        return trained(trainer, call)
 
 # %% ../nbs/39_config.ipynb #toml-text
 def toml_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from flairnb.config import (
     Job,
     arguments_of,
     corpus_part,
+    culprit,
     public_classes,
     read_config,
     tables_of,
@@ -322,9 +324,9 @@ FAULTS = [
     ({"corpus": {"name": "UD_ENGLISH", "revison": "x"}}, "[corpus] key", "'revision'?"),
     ({"corpus": {"name": "UD_ENGLISH", "data_folder": "x"}}, "key 'data_folder'", ""),
     ({"corpus": COLUMNS | {"format": "colums"}}, "[corpus] format", "'columns'?"),
-    ({"corpus": COLUMNS | {"columns": "text"}}, "[corpus] column_format: a table", "'text'"),
-    ({"corpus": COLUMNS | {"columns": {"a": "text"}}}, "column_format: a table", ""),
-    ({"corpus": COLUMNS | {"columns": [1]}}, "column_format: a table", ""),
+    ({"corpus": COLUMNS | {"columns": "text"}}, "[corpus] columns: a table", "'text'"),
+    ({"corpus": COLUMNS | {"columns": {"a": "text"}}}, " columns: a table", ""),
+    ({"corpus": COLUMNS | {"columns": [1]}}, " columns: a table", ""),
     ({"corpus": COLUMNS | {"encodin": "x"}}, "key 'encodin'", "'encoding'?"),
     ({"corpus": COLUMNS | {"downsample": "half"}}, "percentage: a number", "'half'"),
     ({"corpus": COLUMNS | {"downsample": {"percent": 1}}}, "downsample: key", "'percentage'?"),
@@ -385,6 +387,97 @@ def test_a_mistake_is_told_with_its_place_before_anything_happens(
     text = str(caught.value)
     assert text.startswith("run.toml: ") and part in text and hint in text, text
     assert "\n" not in text
+
+
+TRAINING = {"base_path": "out", "max_epochs": 1}
+IMPOSSIBLE = [
+    ({"learning_rate": -1}, "learning_rate is at least 0, not -1.0"),
+    ({"learning_rate": -1, "fine_tune": True}, "learning_rate is at least 0, not -1.0"),
+    ({"learning_rate": float("nan")}, "learning_rate is at least 0, not nan"),
+    ({"anneal_factor": 2}, "anneal_factor lies between 0 and 1, not 2.0"),
+    ({"patience": 3, "early_stopping": 0}, "early_stopping: patience is at least 1"),
+    ({"max_grad_norm": -1, "patience": 2}, "max_grad_norm is at least 0"),
+    ({"seed": -1}, "seed is a number from 0 to 2**32 - 1, not -1"),
+    ({"checkpoint_every": "often"}, "checkpoint_every is a number of steps"),
+    ({"weight_decay": -1.0, "momentum": 0.9}, "weight_decay: "),
+    ({"optimizer": "Adam", "eps": -1.0, "weight_decay": 0.1}, "eps: "),
+    ({"optimizer": "Adam", "betas": [0.9, 2.0]}, "betas: "),
+    ({"optimizer": "LBFGS"}, "optimizer: "),
+    ({"optimizer": "SparseAdam"}, "optimizer: "),
+]
+
+
+@pytest.mark.parametrize(("change", "part"), IMPOSSIBLE)
+def test_a_value_that_training_refuses_is_told_with_its_key_before_anything_happens(
+    change, part, monkeypatch
+):
+    monkeypatch.setattr("flairnb.datasets.columns.find_splits", None)
+    with pytest.raises(ConfigError) as caught:
+        Job.of(run(training=TRAINING | change), "run.toml")
+    assert str(caught.value).startswith(f"run.toml: [training] {part}")
+
+
+FASTTEXT = {"format": "fasttext", "folder": "texts", "label_type": "mood"}
+POOLED = {"type": "DocumentPoolEmbeddings", "pooling": "max"}
+CLASSIFIER = {"type": "TextClassifier", "label_type": "mood"}
+TEXTUAL = {"corpus": FASTTEXT, "document_embeddings": POOLED, "model": CLASSIFIER}
+REFUSED = [
+    ({"model": TAGGER | {"hidden_size": 0}}, "[model] hidden_size"),
+    ({"model": TAGGER | {"rnn_layers": 0, "hidden_size": 4}}, "[model] rnn_layers: "),
+    ({"model": TAGGER | {"dropout": 2, "hidden_size": 4}}, "[model] dropout "),
+    ({"model": TAGGER | {"word_dropout": 2}}, "[model] word_dropout: p is 2.0"),
+    ({"model": TAGGER | {"rnn_type": "CNN"}}, "[model] rnn_type 'CNN'"),
+    ({"model": TAGGER | {"loss_weights": {"X": 1.0}}}, "[model] loss_weights names 'X'"),
+    ({"model": TAGGER | {"label_type": "ner"}}, "[model] label_type: words, train: "),
+    ({"labels": {"min_count": 99, "add_unk": True}}, "[labels] min_count: words, train"),
+    ({"embeddings": [HOT, HOT | {"embedding_length": 0}]}, "[[embeddings]] 2 embedding_length is"),
+    ({"embeddings": HOT | {"field": "xpos"}}, "[embeddings] field 'xpos'"),
+    (TEXTUAL | {"document_embeddings": POOLED | {"pooling": "sum"}}, "[document_embeddings] pooling: 'sum'"),
+    (TEXTUAL | {"model": CLASSIFIER | {"label_smoothing": 2}}, "[model] label_smoothing lies"),
+    ({"corpus": COLUMNS | {"folder": "nowhere"}}, "[corpus] folder nowhere does not exist"),
+    ({"corpus": COLUMNS | {"columns": ["upos"]}}, "[corpus] columns goes from"),
+    ({"corpus": COLUMNS | {"encoding": "utf-9"}}, "[corpus] unknown encoding: utf-9"),
+    ({"corpus": [COLUMNS, COLUMNS | {"train_file": "x"}]}, "[[corpus]] 2 train_file"),
+    ({"corpus": COLUMNS | {"downsample": 2}}, "[corpus] downsample: percentage is a part"),
+    ({"corpus": [COLUMNS] * 2, "multi_corpus": {"temperature": -1}}, "[multi_corpus] temperature"),
+    ({"training": TRAINING | {"main_evaluation_metric": "f2"}}, "[training] main_evaluation_metric: unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "part"), REFUSED, ids=[x[1] for x in REFUSED])
+def test_a_value_that_its_class_refuses_is_told_with_file_section_and_key(change, part):
+    with pytest.raises(ConfigError) as caught:
+        Job.of(run(**change), "run.toml").carry_out()
+    assert str(caught.value).startswith(f"run.toml: {part}")
+    assert not Path("out/loss.tsv").exists()
+
+
+def test_what_is_wrong_in_the_data_is_told_with_its_own_file_and_line():
+    Path("words/train.txt").write_text("She PRON\nsings\n\n")
+    table = run(corpus=COLUMNS | {"on_error": "raise"})
+    with pytest.raises(DataError, match=r"^\S*words/train\.txt, line 2"):
+        Job.of(table, "run.toml").carry_out()
+
+
+def test_a_checkpoint_of_another_run_is_told_with_the_key():
+    table = run()
+    table["training"] |= {"checkpoint": True}
+    Job.of(table, "run.toml").carry_out()
+    table["training"] |= {"max_epochs": 3, "learning_rate": 0.5}
+    with pytest.raises(
+        ConfigError, match=r"^run\.toml: \[training\] .*learning_rate is 0\.1"
+    ):
+        Job.of(table, "run.toml").carry_out(resume=True)
+
+
+def test_the_key_to_blame_is_the_one_without_which_the_call_succeeds():
+    def call(a=0, b=0, c=0):
+        if a == 1 or (b == 1 and c == 1):
+            raise ValueError
+
+    assert culprit(call, {"b": 3, "a": 1}) == "a"
+    assert culprit(call, {"a": 2, "b": 1, "c": 1}) == "b"  # or c: either is enough
+    assert culprit(call, {"a": 1, "b": 1, "c": 1}) == ""
 
 
 def test_a_file_that_is_no_toml_is_told_with_line_and_column(tmp_path):
