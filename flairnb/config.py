@@ -41,7 +41,6 @@ from flairnb.datasets.catalogue import (
 )
 from .datasets.columns import ColumnCorpus, ColumnFormat
 from .datasets.files import DataError, read_text
-from .datasets.treebanks import UniversalDependenciesCorpus
 from .datasets.pairs import DataPairCorpus
 from flairnb.datasets.texts import (
     BratCorpus,
