@@ -1,5 +1,9 @@
 """What nn.layers promises: torch's packed networks, without packing."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +20,7 @@ from flairnb.nn.layers import (
     reverse_padded,
     token_mask,
 )
+from flairnb.trainers import steps
 
 KINDS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 uneven = st.lists(st.integers(1, 7), min_size=1, max_size=6)
@@ -257,3 +262,115 @@ def test_token_mask():
         [True, True, False],
         [True, True, True],
     ]
+
+
+# --- packed weights ---
+
+packing = pytest.mark.skipif(not layers.packs(), reason="torch is built without oneDNN")
+
+
+def packed_and_plain(seed=0, **sizes):
+    torch.manual_seed(seed)
+    plain = nn.Sequential(nn.Linear(12, 40), nn.GELU(), nn.Linear(40, 7, bias=False))
+    return layers.pack_linears(copy.deepcopy(plain)), plain
+
+
+@packing
+@pytest.mark.parametrize("shape", [(12,), (1, 12), (5, 12), (2, 3, 12), (0, 12)])
+def test_packed_weights_give_the_same_product(shape):
+    packed, plain = packed_and_plain()
+    assert [type(x).__name__ for x in packed] == [
+        "PackedLinear",
+        "GELU",
+        "PackedLinear",
+    ]
+    x = torch.randn(shape)
+    with torch.no_grad():
+        torch.testing.assert_close(packed(x), plain(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(packed.state_dict(), plain.state_dict())
+
+
+@packing
+def test_packed_weights_train_as_plain_ones():
+    packed, plain = packed_and_plain()
+    x = torch.randn(6, 12, requires_grad=True)
+    found, wanted = (
+        torch.autograd.grad(m(x).square().sum(), [x, *m.parameters()])
+        for m in (packed, plain)
+    )
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@packing
+@pytest.mark.parametrize("way", ["in place", "assigned", "loaded", "data", "optimizer"])
+def test_packed_weights_follow_a_change(way):
+    packed, _ = packed_and_plain()
+    _, other = packed_and_plain(seed=1)
+    x = torch.randn(5, 12)
+    with torch.no_grad():
+        before = packed.eval()(x)
+    new = other.state_dict()
+    if way == "in place":
+        with torch.no_grad():
+            for ours, theirs in zip(packed.parameters(), new.values(), strict=True):
+                ours.copy_(theirs)
+    elif way in ("assigned", "loaded"):
+        packed.load_state_dict(new, assign=way == "assigned")
+    elif way == "data":
+        packed.train()
+        for ours, theirs in zip(packed.parameters(), new.values(), strict=True):
+            ours.data.copy_(theirs)
+    else:
+        optimizer = steps.new_optimizer(torch.optim.AdamW, [*packed.parameters()])
+        packed(x).sum().backward()
+        optimizer.step()
+        other.load_state_dict(packed.state_dict())
+    with torch.no_grad():
+        found = packed.eval()(x)
+        torch.testing.assert_close(found, other(x), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found, before, atol=1e-5)
+
+
+@packing
+def test_packed_weights_are_not_copied_nor_pickled():
+    packed, plain = packed_and_plain()
+    x = torch.randn(5, 12)
+    with torch.no_grad():
+        wanted = packed.eval()(x)
+        for copied in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+            assert all(vars(x).get("_packed") is None for x in copied)
+            torch.testing.assert_close(copied(x), wanted)
+    assert type(layers.unpack_linears(packed)[0]) is nn.Linear
+    assert torch.equal(packed(x), plain(x))
+
+
+@packing
+def test_other_types_and_large_weights_stay_plain():
+    packed, plain = packed_and_plain()
+    x = torch.randn(5, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            packed.double()(x.double()), plain.double()(x.double())
+        )
+        packed, plain = packed_and_plain()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert packed(x).dtype == plain(x).dtype == torch.bfloat16
+    large = nn.Linear(4, 4)
+    assert type(layers.pack_linears(large, most=63)) is nn.Linear
+    assert type(layers.pack_linears(large, most=64)) is layers.PackedLinear
+
+
+@packing
+def test_threads_share_packed_weights():
+    packed, plain = packed_and_plain()
+    x = torch.randn(5, 12)
+
+    def read(_):
+        with torch.no_grad():
+            return packed(x)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read, range(40)))
+    assert all(torch.equal(one, found[0]) for one in found)
+    torch.testing.assert_close(found[0], plain(x).detach(), rtol=1e-5, atol=1e-6)

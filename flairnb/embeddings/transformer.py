@@ -30,6 +30,7 @@ from flairnb.embeddings.base import (
     distinct_strings,
 )
 from ..foundation import default_device, logger, on_device
+from ..nn.layers import pack_linears, unpack_linears
 
 # %% auto #0
 __all__ = ['CALL_COSTS', 'OTHER_CALL_COST', 'SEPARATOR', 'WORD_POOLINGS', 'DOCUMENT_POOLINGS', 'cut_words', 'frame_of', 'Stream',
@@ -544,6 +545,7 @@ class Encoder(nn.Module):
             model.config.num_hidden_layers = kept
             if getattr(model.config, "layer_types", None):
                 model.config.layer_types = model.config.layer_types[:kept]
+        pack_linears(model)
         self.frame = frame_of(tokenizer)
         self.limit = reading_limit(tokenizer, model)
         if self.limit < sum(map(len, self.frame)) + 2:
@@ -866,7 +868,7 @@ def adapt(
         raise ImportError(message) from error
     if isinstance(peft_config, Mapping):
         peft_config = peft.get_peft_config(dict(peft_config))
-    encoder.model = peft.get_peft_model(encoder.model, peft_config)
+    encoder.model = peft.get_peft_model(unpack_linears(encoder.model), peft_config)
     plain = json.loads(json.dumps(peft_config.to_dict(), default=_plain))
     encoder.adapters = plain
 

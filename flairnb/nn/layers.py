@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ..foundation import on_device
 
 # %% auto #0
-__all__ = ['RNN_TYPES', 'DIRECTIONS', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing', 'read_left_to_right',
-           'read_both_ways', 'initial_state', 'build_layers', 'check_lengths', 'check_probability', 'run_layers',
-           'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout', 'evaluating']
+__all__ = ['RNN_TYPES', 'DIRECTIONS', 'MOST_PACKED', 'token_mask', 'reversed_rows', 'reverse_padded', 'prefers_packing',
+           'read_left_to_right', 'read_both_ways', 'initial_state', 'build_layers', 'check_lengths',
+           'check_probability', 'run_layers', 'copy_torch_weights', 'LengthAwareRNN', 'LockedDropout', 'WordDropout',
+           'packs', 'PackedLinear', 'pack_linears', 'unpack_linears', 'evaluating']
 
 # %% ../../nbs/11_layers.ipynb #token-mask
 def token_mask(
@@ -309,6 +311,75 @@ class WordDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+# %% ../../nbs/11_layers.ipynb #packed-linear
+def packs() -> bool:
+    "Whether this torch can keep weights in oneDNN's order"
+    ops = torch.ops.mkldnn
+    names = ("_linear_pointwise", "_reorder_linear_weight")
+    return torch.backends.mkldnn.is_available() and all(hasattr(ops, n) for n in names)
+
+
+class PackedLinear(nn.Linear):
+    "A linear map whose weights are kept as oneDNN reads them, while nothing is trained"
+
+    _packed: tuple[Tensor, Any, Any] | None = None
+
+    def forward(
+        self,
+        x: Tensor,  # (..., d)
+    ) -> Tensor:  # (..., h)
+        "The product; weights changed through `.data` are seen after `train()`"
+        fixed = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        if not (fixed and plain and x.numel()) or self.weight.is_inference():
+            return super().forward(x)
+        weights = self._ready()
+        return torch.ops.mkldnn._linear_pointwise(x, weights, self.bias, "none", [], "")
+
+    def _ready(self) -> Any:
+        "The packed weights, made again if the weights have changed"
+        now = self.weight.data_ptr(), self.weight._version
+        kept = self._packed
+        if kept is None or kept[0] is not self.weight or kept[1] != now:
+            made = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
+            self._packed = kept = self.weight, now, made
+        return kept[2]
+
+    def train(self, mode: bool = True) -> PackedLinear:
+        "What is packed is of no use while weights change"
+        if mode:
+            self._packed = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in vars(self).items() if name != "_packed"}
+
+# %% ../../nbs/11_layers.ipynb #pack-linears
+MOST_PACKED = 2**29  # bytes of weights that are kept twice, at most
+
+
+def pack_linears(
+    model: nn.Module,  # That will read more often than it is trained
+    most: int = MOST_PACKED,  # Bytes that packed weights may take
+) -> nn.Module:  # The same
+    "Make its linear maps `PackedLinear`, unless their weights are too large"
+    maps = [part for part in model.modules() if type(part) is nn.Linear]
+    if packs() and sum(part.weight.nbytes for part in maps) <= most:
+        for part in maps:
+            part.__class__ = PackedLinear
+    return model
+
+
+def unpack_linears(
+    model: nn.Module,  # Whose weights somebody else will change
+) -> nn.Module:  # The same
+    "Make its linear maps plain again"
+    for part in model.modules():
+        if type(part) is PackedLinear:
+            part.train()  # drops what is packed
+            part.__class__ = nn.Linear  # type: ignore[assignment]
+    return model
 
 # %% ../../nbs/11_layers.ipynb #evaluating
 @contextmanager

@@ -40,7 +40,7 @@ from flairnb.trainers.checkpoints import (
     write_checkpoint,
 )
 from .history import RunLog
-from .steps import check_arguments, check_finite
+from .steps import check_arguments, check_finite, new_optimizer
 
 # %% auto #0
 __all__ = ['FLIPPED', 'PIECE', 'KIND', 'change_case', 'pieces_of', 'word_numbers', 'encoded_text', 'TextCorpus', 'windows',
@@ -357,9 +357,8 @@ class LanguageModelTrainer:
         settings = LanguageModelSettings(**chosen)
         made_by: Any = optimizer or self.optimizer
         check_arguments(optimizer_arguments, made_by, list(chosen))
-        moves = made_by(
-            self.model.parameters(), lr=learning_rate, **optimizer_arguments
-        )
+        arguments = {"lr": learning_rate} | optimizer_arguments
+        moves = new_optimizer(made_by, [*self.model.parameters()], **arguments)
         run = LanguageModelRun(
             self.model, self.corpus, moves, settings, Path(base_path)
         )

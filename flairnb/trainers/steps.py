@@ -32,11 +32,11 @@ from flairnb.trainers.schedules import (
 )
 
 # %% auto #0
-__all__ = ['CHOICES', 'LEAST', 'REFUSED', 'RENAMED', 'MAX_GRADIENT_NORM', 'FileSettings', 'StepSettings', 'ScheduleSettings',
-           'MeasureSettings', 'OtherSettings', 'Settings', 'check_settings', 'stopping_rule', 'due', 'check_arguments',
-           'asked_for', 'renamed', 'decay_of', 'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of',
-           'add_gradients', 'clip', 'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory',
-           'gradients_that_fit']
+__all__ = ['CHOICES', 'LEAST', 'REFUSED', 'RENAMED', 'WAYS_TO_STEP', 'FUSED_ON', 'MAX_GRADIENT_NORM', 'FileSettings',
+           'StepSettings', 'ScheduleSettings', 'MeasureSettings', 'OtherSettings', 'Settings', 'check_settings',
+           'stopping_rule', 'due', 'check_arguments', 'asked_for', 'renamed', 'new_optimizer', 'decay_of',
+           'weight_groups', 'build_optimizer', 'build_schedule', 'batches_of', 'add_gradients', 'clip',
+           'BrokenStepError', 'check_finite', 'train_step', 'out_of_memory', 'gradients_that_fit']
 
 # %% ../../nbs/27_steps.ipynb #settings-files
 @dataclass(frozen=True)
@@ -293,6 +293,40 @@ def renamed(
         meant |= found
     return {name: x for name, x in arguments.items() if name not in RENAMED}, meant
 
+# %% ../../nbs/27_steps.ipynb #fused
+WAYS_TO_STEP = {"fused", "foreach", "capturable", "differentiable"}
+FUSED_ON = ("cpu", "cuda", "mps")  # torch has kernels for these
+
+
+def _fusible(weights: Sequence[Any]) -> bool:
+    "Whether all weights, perhaps in groups, are such as a kernel takes"
+    single = (w for x in weights for w in (x["params"] if isinstance(x, dict) else [x]))
+    return all(w.is_floating_point() and w.device.type in FUSED_ON for w in single)
+
+
+def _count_up(optimizer: Optimizer, *_: Any) -> None:
+    "Note that all weights have changed"
+    weights = [w for group in optimizer.param_groups for w in group["params"]]
+    torch.autograd.graph.increment_version(weights)
+
+
+def new_optimizer(
+    kind: Callable[..., Optimizer],  # A class such as `SGD`
+    weights: Sequence[Any],  # Weights, or groups of them
+    **arguments: Any,  # Of the class; who says how a step is made is obeyed
+) -> Optimizer:  # Over these weights
+    "An optimizer that makes one pass over the weights in a step, where torch has one"
+    takes = inspect.signature(kind).parameters
+    told = WAYS_TO_STEP & arguments.keys()
+    if "fused" not in takes or told or not _fusible(weights):
+        return kind(weights, **arguments)
+    try:
+        made = kind(weights, fused=True, **arguments)
+    except RuntimeError:  # a class that has no kernel for this device
+        return kind(weights, **arguments)
+    made.register_step_post_hook(_count_up)
+    return made
+
 # %% ../../nbs/27_steps.ipynb #optimizer
 def decay_of(
     settings: StepSettings,  # Which optimizer, and its arguments
@@ -335,7 +369,9 @@ def build_optimizer(
     groups = weight_groups(model, settings)
     if not groups:
         raise ValueError("the model has no weights to train: all are fixed")
-    return settings.optimizer(groups, **arguments)
+    if any(getattr(part, "sparse", False) for part in model.modules()):
+        return settings.optimizer(groups, **arguments)
+    return new_optimizer(settings.optimizer, groups, **arguments)
 
 
 def build_schedule(
