@@ -35,6 +35,7 @@ from .data.corpus import Corpus
 from .data.labels import unknown_item
 from .data.sentence import WHOLE, Sentence
 from .data.tables import SentenceDataset, kinds_of_layer
+from .datasets.annotations import write_jsonl
 from flairnb.datasets.catalogue import (
     ALIASES,
     CATALOGUE,
@@ -43,7 +44,7 @@ from flairnb.datasets.catalogue import (
     search_catalogue,
 )
 from .datasets.columns import write_columns
-from .datasets.texts import PREFIX, write_jsonl
+from .datasets.texts import PREFIX
 from .datasets.treebanks import write_treebank
 from .embeddings.base import EMBEDDING_CLASSES, Embeddings
 from .embeddings.word import OneHotEmbeddings

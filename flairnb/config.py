@@ -34,6 +34,7 @@ from flairnb.arguments import (
 from .assets import AssetError
 from .data.corpus import Corpus, MultiCorpus
 from .data.labels import Dictionary, unknown_item
+from .datasets.annotations import BratCorpus, JsonlCorpus
 from flairnb.datasets.catalogue import (
     CataloguedColumns,
     CataloguedTreebank,
@@ -43,11 +44,9 @@ from .datasets.columns import ColumnCorpus, ColumnFormat
 from .datasets.files import DataError, read_text
 from .datasets.pairs import DataPairCorpus
 from flairnb.datasets.texts import (
-    BratCorpus,
     ClassFilesCorpus,
     ClassificationCorpus,
     CSVClassificationCorpus,
-    JsonlCorpus,
     TextCorpus,
 )
 from .datasets.treebanks import UniversalDependenciesCorpus

@@ -18,14 +18,13 @@ from flairnb.datasets import (
     write_columns,
     write_jsonl,
 )
+from flairnb.datasets.annotations import brat_records, json_records
 from flairnb.datasets.columns import ColumnCorpus, read_columns
 from flairnb.datasets.files import DataError, read_text
 from flairnb.datasets.texts import (
     TextFormat,
-    brat_records,
     csv_records,
     fasttext_records,
-    json_records,
     read_texts,
     trec_records,
 )

@@ -25,6 +25,7 @@ from flairnb.data import Sentence
 from flairnb.data.sentence import WHOLE
 from flairnb.data.tables import SentenceTable
 from flairnb.datasets import RecordsCorpus, write_columns, write_jsonl
+from flairnb.datasets.annotations import OTHER, REJECTED, brat_records, json_records
 from flairnb.datasets.columns import read_columns
 from flairnb.datasets.files import (
     SKIPPED,
@@ -36,15 +37,11 @@ from flairnb.datasets.files import (
 )
 from flairnb.datasets.texts import (
     MISALIGNED,
-    OTHER,
-    REJECTED,
     TextFormat,
-    brat_records,
     class_records,
     csv_records,
     csv_rows,
     fasttext_records,
-    json_records,
     read_texts,
     trec_records,
 )

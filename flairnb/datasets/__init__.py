@@ -4,6 +4,10 @@ from typing import Any
 
 from flairnb.datasets.catalogue import ALIASES, CATALOGUE, corpus_class
 
+from flairnb.datasets.annotations import BratCorpus as BratCorpus
+from flairnb.datasets.annotations import JsonlCorpus as JsonlCorpus
+from flairnb.datasets.annotations import RecordsCorpus as RecordsCorpus
+from flairnb.datasets.annotations import write_jsonl as write_jsonl
 from flairnb.datasets.catalogue import SAMPLE_ENGLISH as SAMPLE_ENGLISH
 from flairnb.datasets.columns import ColumnCorpus as ColumnCorpus
 from flairnb.datasets.texts import ClassFilesCorpus as ClassFilesCorpus
@@ -11,10 +15,6 @@ from flairnb.datasets.texts import ClassificationCorpus as ClassificationCorpus
 from flairnb.datasets.texts import CSVClassificationCorpus as CSVClassificationCorpus
 from flairnb.datasets.columns import write_columns as write_columns
 from flairnb.datasets.pairs import DataPairCorpus as DataPairCorpus
-from flairnb.datasets.texts import BratCorpus as BratCorpus
-from flairnb.datasets.texts import JsonlCorpus as JsonlCorpus
-from flairnb.datasets.texts import RecordsCorpus as RecordsCorpus
-from flairnb.datasets.texts import write_jsonl as write_jsonl
 from flairnb.datasets.treebanks import (
     UniversalDependenciesCorpus as UniversalDependenciesCorpus,
 )
