@@ -54,8 +54,8 @@ __all__ = ['WORD', 'BLANK', 'COMMENT', 'BREAK', 'SPECIAL', 'column_splitter', 'c
            'line_kinds', 'even_columns', 'number_columns', 'Columns', 'closing_lines', 'drop_damaged',
            'sentence_blocks', 'read_files', 'without', 'leave_out', 'column_kind', 'layer_values', 'of_one_kind',
            'add_labels', 'split_features', 'add_features', 'table_of_words', 'read_columns', 'table_of_columns',
-           'table_of_parts', 'labelled', 'ColumnCorpus', 'layer_fields', 'fitting', 'sentence_columns', 'write_columns',
-           'has_glued_words', 'column_layer']
+           'table_of_parts', 'labelled', 'ColumnCorpus', 'layer_fields', 'sentence_columns', 'write_columns',
+           'column_layer']
 
 # %% ../../nbs/06_columns.ipynb #column-splitter
 _ITSELF = re.compile(r"[^\\.^$*+?{}\[\]|()\n]")  # a character with no other meaning
@@ -748,7 +748,7 @@ _ENDS = ("_first_token", "_stop_token")
 _UNFIT = re.compile(r"[\t\n\r\0\ufeff]|^\s|\s$|^# |^-DOCSTART-$|^$")
 
 
-def fitting(
+def _fitting(
     field: str,  # A word or a label
     about: str,  # What it is, for the message
 ) -> str:  # The same
@@ -766,11 +766,11 @@ def sentence_columns(
     glued: bool = False,  # A last column that says where spaces are
 ) -> list[list[str]]:  # Words, labels and so on, each with a field per word
     "The columns of a sentence; raises `ValueError` on what they cannot hold"
-    columns = [[fitting(word, "the word") for word in sentence.words]]
+    columns = [[_fitting(word, "the word") for word in sentence.words]]
     for layer, spans in kinds.items():
         fields, sure = layer_fields(sentence, layer, spans)
         about = f"a label of {layer!r},"
-        columns.append([field and fitting(field, about) for field in fields])
+        columns.append([field and _fitting(field, about) for field in fields])
         if scores:
             columns.append([f"{score:.6f}" for score in sure])
     if glued:
@@ -789,7 +789,7 @@ def write_columns(
     "Write columns split by tabs; raises `ValueError` on what they cannot hold"
     dataset = SentenceDataset.of(sentences).current()
     kinds = {layer: column_layer(dataset, layer) for layer in layers}
-    glued = has_glued_words(dataset)
+    glued = _has_glued_words(dataset)
     with atomic_write(path, "w") as file:
         for place, sentence in enumerate(dataset):
             if sentence.start_of_document and place:
@@ -806,7 +806,7 @@ def write_columns(
     return form | ({1 + len(layers) * step: "space-after"} if glued else {})
 
 
-def has_glued_words(
+def _has_glued_words(
     dataset: SentenceDataset,  # Sentences
 ) -> bool:  # Whether somewhere no space stands between two words
     "Whether a file of columns needs to say where spaces are"
