@@ -12,14 +12,11 @@ import torch
 import flairnb.config as config_module
 from flairnb import set_seed
 from flairnb.arguments import Argument, ConfigError, Given, converted, own_arguments
+from flairnb.calls import NAMED, arguments_of, culprit, public_classes
 from flairnb.config import (
     FORMATS,
-    NAMED,
     Job,
-    arguments_of,
     corpus_part,
-    culprit,
-    public_classes,
     read_config,
     tables_of,
     template,
@@ -350,7 +347,7 @@ FAULTS = [
     ({"model": {"type": "TextClassifier", "label_type": "x"}}, "needs embeddings of texts", "[document_embeddings]"),
     ({"model": {"type": "TextClassifier", "label_type": "x"}, "embeddings": [HOT, HOT]}, "summed up by one", ""),
     ({"model": {"type": "SequenceTager"}}, "[model] type", "'SequenceTagger'?"),
-    ({"model": {"type": "SequenceTagger"}}, "[model] tag_type is missing", "label layer"),
+    ({"model": {"type": "SequenceTagger"}}, "[model] label_type is missing", "label layer"),
     ({"model": TAGGER | {"hiden_size": 4}}, "[model] key", "'hidden_size'?"),
     ({"model": TAGGER | {"hidden_size": "4"}}, "[model] hidden_size: a whole number", "'4'"),
     ({"model": TAGGER | {"loss_weights": {"NOUN": "x"}}}, "[model] loss_weights: a table", ""),
