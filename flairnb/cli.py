@@ -296,12 +296,10 @@ def run_train(arguments: argparse.Namespace) -> int:
         print(f"{name} describes a run")
         return 0
     found = job.carry_out(arguments.resume)
-    where = Path(job.training.arguments["base_path"])
-    if not is_main():
-        return INTERRUPTED if "interrupted" in found["stop_reason"] else 0
-    print(f"Score on test: {found['test_score']:.4f}")
-    print(f"Results: {where}")
-    print(f"End: {found['stop_reason']}")
+    if is_main():  # of several processes, one tells
+        print(f"Score on test: {found['test_score']:.4f}")
+        print(f"Results: {Path(job.training.arguments['base_path'])}")
+        print(f"End: {found['stop_reason']}")
     return INTERRUPTED if "interrupted" in found["stop_reason"] else 0
 
 # %% ../nbs/48_cli.ipynb #report
@@ -363,7 +361,7 @@ def stream_of(
         split=arguments.split,
     )
 
-# %% ../nbs/48_cli.ipynb #counted
+# %% ../nbs/48_cli.ipynb #run-predict
 def counted(
     work: Iterable[Work],  # Chunks
     quiet: bool,  # Show nothing
@@ -371,7 +369,7 @@ def counted(
     "Count sentences on the terminal, where somebody watches"
     return progress(work, "", not quiet, "sentences", size=lambda one: len(one[0]))
 
-# %% ../nbs/48_cli.ipynb #run-predict
+
 def run_predict(arguments: argparse.Namespace) -> None:
     "The command `flairnb predict`"
     names = arguments.file or [STANDARD]
@@ -521,7 +519,7 @@ def run_datasets(arguments: argparse.Namespace) -> None:
     for one in found:
         print(f"{one.name:<{first}}  {one.language:<{second}}  {one.task}")
 
-# %% ../nbs/48_cli.ipynb #vectors-of
+# %% ../nbs/48_cli.ipynb #model-facts
 def vectors_of(
     model: Head,  # A model
 ) -> list[str]:  # Its embeddings with their sizes
@@ -529,7 +527,7 @@ def vectors_of(
     parts = getattr(model.embeddings, "parts", [model.embeddings])
     return [f"{type(x).__name__} {x.name} ({x.embedding_length})" for x in parts]
 
-# %% ../nbs/48_cli.ipynb #model-facts
+
 def model_facts(
     path: str | Path,  # A model file, or a folder
 ) -> dict[str, Any]:  # Ready for JSON
