@@ -365,17 +365,10 @@ def json_fields(
             spans.append({"start": starts[first], "end": end, **said})
     if not on_words:
         return {"labels": labels} if labels else {"spans": spans} if spans else {}
-    places = enumerate(zip(words, starts, strict=True))
-    tokens = [
-        {
-            "text": word,
-            "start": at,
-            "end": at + len(word),
-            "id": n,
-            **on_words.get(n, {}),
-        }
-        for n, (word, at) in places
-    ]
+    tokens = list[dict[str, Any]]()
+    for n, (word, at) in enumerate(zip(words, starts, strict=True)):
+        place = {"text": word, "start": at, "end": at + len(word), "id": n}
+        tokens.append(place | on_words.get(n, {}))
     return {"tokens": tokens}
 
 # %% ../nbs/38_streams.ipynb #write-json-line
@@ -419,9 +412,9 @@ def write_rows(
 ) -> str:
     "A line for each word, and an empty one"
     values, scores = predicted_column(parsed.sentence, stream.layer, stream.fill)
-    added = (
-        [values, [f"{score:.4f}" for score in scores]] if stream.scores else [values]
-    )
+    added = [values]
+    if stream.scores:
+        added.append([f"{score:.4f}" for score in scores])
     if not parsed.rows:
         rows = zip(parsed.sentence._words, *added, strict=True)
         return "".join("\t".join(row) + "\n" for row in rows) + "\n"
@@ -504,13 +497,11 @@ def open_model(
         if class_in_file(find_model_file(path)) != CHECKPOINT:
             raise
         message = f"{path} is a checkpoint, to go on training from, and no model"
-        raise ModelFileError(
-            f"{message}: give best-model.pt or final-model.pt"
-        ) from None
+        hint = "give best-model.pt or final-model.pt"
+        raise ModelFileError(f"{message}: {hint}") from None
     if not isinstance(model, Head):
-        raise ModelFileError(
-            f"{path} holds a {type(model).__name__}: it predicts no labels"
-        )
+        kind = type(model).__name__
+        raise ModelFileError(f"{path} holds a {kind}: it predicts no labels")
     return model
 
 # %% ../nbs/38_streams.ipynb #stream-for
@@ -519,23 +510,18 @@ def stream_for(
     stream: Stream,  # What the user wants
 ) -> Stream:  # The same, fit for the model
     "Settle what depends on the model; raises `ValueError` on what cannot be written"
+    kind, read, write = type(model).__name__, stream.read, stream.write
     whole = model.embeddings.embedding_type == "sentence-level"
-    if whole and stream.write in ("columns", "conllu"):
-        message = (
-            f"{type(model).__name__} labels whole texts, which {stream.write} cannot"
-        )
-        raise ValueError(f"{message} hold: write text or jsonl")
-    if stream.write == "conllu" != stream.read:
-        raise ValueError(
-            f"conllu can be written only if it is read, not from {stream.read}"
-        )
+    if whole and write in ("columns", "conllu"):
+        message = f"{kind} labels whole texts, which {write} cannot hold"
+        raise ValueError(f"{message}: write text or jsonl")
+    if write == "conllu" != read:
+        raise ValueError(f"conllu can be written only if it is read, not from {read}")
     pairs = isinstance(model, TextPairClassifier)
-    if pairs and stream.read not in ("text", "jsonl"):
-        raise ValueError(
-            f"pairs of texts are read from text or jsonl, not {stream.read}"
-        )
-    if stream.split and (pairs or stream.read != "text"):
-        given = "pairs of texts" if pairs else stream.read
+    if pairs and read not in ("text", "jsonl"):
+        raise ValueError(f"pairs of texts are read from text or jsonl, not {read}")
+    if stream.split and (pairs or read != "text"):
+        given = "pairs of texts" if pairs else read
         raise ValueError(f"sentences are split in running text, not in {given}")
     spans = model.known_labels.is_span_prediction_problem()
     return replace(stream, pairs=pairs, fill="O" if spans else "_")
