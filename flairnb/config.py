@@ -78,10 +78,10 @@ else:
 
 # %% auto #0
 __all__ = ['FORMATS', 'SECTIONS', 'TEMPLATE', 'TRAINING', 'tables_of', 'read_config', 'embedding_call', 'CorpusPart',
-           'downsampling', 'corpus_part', 'CorpusPlan', 'tables_under', 'corpus_plan', 'mentions', 'ModelPlan',
-           'vector_plan', 'check_vectors', 'model_plan', 'label_call', 'training_arguments', 'optimizer_arguments',
-           'try_settings', 'try_step', 'training_call', 'checked_seed', 'trained', 'Job', 'toml_text', 'remarks',
-           'template']
+           'downsampling', 'corpus_part', 'CorpusPlan', 'tables_under', 'table_under', 'corpus_plan', 'mentions',
+           'ModelPlan', 'vector_plan', 'check_vectors', 'model_plan', 'label_call', 'training_arguments',
+           'optimizer_arguments', 'try_settings', 'try_step', 'training_call', 'checked_seed', 'trained', 'Job',
+           'toml_text', 'remarks', 'template']
 
 # %% ../nbs/46_config.ipynb #tables-of
 def tables_of(
@@ -218,6 +218,18 @@ def tables_under(
         return [(label, found[0])]
     return [(f"{label} {n}", table) for n, table in enumerate(found, 1)]
 
+
+def table_under(
+    config: Mapping[str, Any],  # A whole file
+    name: str,  # A section that comes once, if at all
+    where: str,  # The file, for messages
+) -> tuple[str, Mapping[str, Any]]:  # What to call it, and the table
+    "The table of a section, empty if it is missing; raises `ConfigError` for several"
+    found = tables_under(config, name, where)
+    if len(found) > 1:
+        raise ConfigError(f"{where}: [{name}] comes once, and there are {len(found)}")
+    return found[0] if found else (f"{where}: [{name}]", {})
+
 # %% ../nbs/46_config.ipynb #corpus-plan
 def corpus_plan(
     config: Mapping[str, Any],  # A whole file
@@ -228,7 +240,7 @@ def corpus_plan(
     parts = [corpus_part(table, label) for label, table in tables]
     if not parts:
         raise ConfigError(f"{where}: [corpus] is missing: what to learn from")
-    ((label, given),) = tables_under(config, "multi_corpus", where) or [("", {})]
+    label, given = table_under(config, "multi_corpus", where)
     if len(parts) == 1 and given:
         raise ConfigError(f"{label} is for several [[corpus]], and there is one")
     if len(parts) == 1:
@@ -295,14 +307,13 @@ def vector_plan(
     where: str,  # The file's name, for messages
 ) -> tuple[list[Call], Call | None]:  # Embeddings, and what sums them up
     "Check the embeddings of a model; raises `ConfigError`"
-    parts = [embedding_call(x, n) for n, x in tables_under(config, "embeddings", where)]
-    documents = None
-    for label, table in tables_under(config, "document_embeddings", where):
-        below = {
-            "embeddings": [x for _, x in tables_under(config, "embeddings", where)]
-        }
-        call = embedding_call((below if parts else {}) | dict(table), label)
-        left = {n: x for n, x in call.arguments.items() if not parts or n not in below}
+    tables = tables_under(config, "embeddings", where)
+    parts, documents = [embedding_call(table, label) for label, table in tables], None
+    if "document_embeddings" in config:
+        label, table = table_under(config, "document_embeddings", where)
+        below = {"embeddings": [table for _, table in tables]} if parts else {}
+        call = embedding_call(below | dict(table), label)
+        left = {name: x for name, x in call.arguments.items() if name not in below}
         documents = replace(call, arguments=left)
     check_vectors([documents] if documents else parts, kind, where)
     return parts, documents
@@ -334,11 +345,11 @@ def model_plan(
     where: str,  # Its name, for messages
 ) -> ModelPlan:  # How its model is made
     "Check model, embeddings and labels; raises `ConfigError`"
-    ((label, table),) = tables_under(config, "model", where)[:1] or [("", {})]
+    label, table = table_under(config, "model", where)
     kinds = public_classes(MODEL_CLASSES, Head)
     if "type" not in table:
         names = ", ".join(kinds)
-        raise ConfigError(f"{where}: [model] type is missing, one of {names}")
+        raise ConfigError(f"{label} type is missing, one of {names}")
     given = dict(table)
     kind = class_named(given.pop("type"), kinds, f"{label} type")
     known = own_arguments(kind)
@@ -360,7 +371,7 @@ def label_call(
     where: str,  # Its name, for messages
 ) -> Call:  # How the dictionary of labels is made
     "Check the labels; raises `ConfigError`"
-    ((label, table),) = tables_under(config, "labels", where)[:1] or [("", {})]
+    label, table = table_under(config, "labels", where)
     known = own_arguments(Corpus.make_label_dictionary)
     del known["label_type"]
     return Call(Corpus.make_label_dictionary, checked(table, known, label), label)
@@ -418,9 +429,7 @@ def training_call(
     where: str,  # Its name, for messages
 ) -> Call:  # How its model is trained
     "Check the training; raises `ConfigError`"
-    ((label, table),) = tables_under(config, "training", where)[:1] or [
-        (f"{where}: [training]", {})
-    ]
+    label, table = table_under(config, "training", where)
     given = dict(table)
     tune = converted(given.pop("fine_tune", False), bool, f"{label} fine_tune")
     known = optimizer_arguments(given.get("optimizer"), tune) | training_arguments(tune)
@@ -594,7 +603,6 @@ label_type = "upos"
 hidden_size = 128
 """
 
-# %% ../nbs/46_config.ipynb #template-training
 TRAINING = """\
 
 # --- How it is trained. With fine_tune = true, by the settings that suit transformers.

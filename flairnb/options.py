@@ -412,7 +412,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         "Say what is wrong, and end"
         said = " ".join(message.split())
-        self.exit(WRONG_USE, f"{self.prog}: {said} (see {self.prog} --help)\n")
+        self.exit(WRONG_USE, f"{self.prog}: error: {said} (see {self.prog} --help)\n")
 
 # %% ../nbs/47_options.ipynb #completion
 _PATHS = ("model", "file", "config", "corpus", "source", "target", "output", "folder")

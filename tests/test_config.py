@@ -309,6 +309,7 @@ def test_a_missing_section_is_named(section, part):
 COLUMNS = {"format": "columns", "folder": "words", "columns": ["text", "upos"]}
 TAGGER = {"type": "SequenceTagger", "label_type": "upos"}
 HOT = {"type": "OneHotEmbeddings"}
+POOLED = {"type": "DocumentPoolEmbeddings", "pooling": "max"}
 FAULTS = [
     ({"sed": 1}, "'sed'", "Did you mean 'seed'?"),
     ({"seed": "1"}, "seed: a whole number", "not '1'"),
@@ -346,6 +347,8 @@ FAULTS = [
     ({"document_embeddings": {"type": "DocumentPoolEmbeddings"}}, "SequenceTagger needs embeddings of words", ""),
     ({"model": {"type": "TextClassifier", "label_type": "x"}}, "needs embeddings of texts", "[document_embeddings]"),
     ({"model": {"type": "TextClassifier", "label_type": "x"}, "embeddings": [HOT, HOT]}, "summed up by one", ""),
+    ({"model": [TAGGER, TAGGER]}, "[model] comes once, and there are 2", ""),
+    ({"document_embeddings": [POOLED, POOLED]}, "[document_embeddings] comes once", ""),
     ({"model": {"type": "SequenceTager"}}, "[model] type", "'SequenceTagger'?"),
     ({"model": {"type": "SequenceTagger"}}, "[model] label_type is missing", "label layer"),
     ({"model": TAGGER | {"hiden_size": 4}}, "[model] key", "'hidden_size'?"),
@@ -415,7 +418,6 @@ def test_a_value_that_training_refuses_is_told_with_its_key_before_anything_happ
 
 
 FASTTEXT = {"format": "fasttext", "folder": "texts", "label_type": "mood"}
-POOLED = {"type": "DocumentPoolEmbeddings", "pooling": "max"}
 CLASSIFIER = {"type": "TextClassifier", "label_type": "mood"}
 TEXTUAL = {"corpus": FASTTEXT, "document_embeddings": POOLED, "model": CLASSIFIER}
 REFUSED = [
