@@ -187,13 +187,21 @@ def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
 
 def questions_role(given: dict[str, Any]) -> dict[str, Any]:
     "Fine-tune a transformer on classes of questions, and predict"
+    import torch
+
     corpus, words = read_questions(given)
     labels = corpus.make_label_dictionary(QUESTIONS)
     flairnb.set_seed(1)
     embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
     trainer = ModelTrainer(model, corpus)
-    return fine_tune_report(trainer, model, build, corpus.train.lengths, words)
+    found = fine_tune_report(trainer, model, build, corpus.train.lengths, words)
+    test = ClassificationCorpus(given["questions"], QUESTIONS, tokenizer=False).test
+    with torch.autocast(model.device.type, torch.bfloat16):
+        speed = predict_speeds(model.predict, build, words)["predict_32"]
+        shortened = model.evaluate(test, QUESTIONS).main_score
+    changes = abs(shortened - model.evaluate(test, QUESTIONS).main_score)
+    return found | {"bfloat16": {"predict_32": speed, "changes": changes}}
 
 
 def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:

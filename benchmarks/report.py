@@ -133,7 +133,7 @@ def unit_of(name: str) -> str:
     end = name.rsplit("/", 1)[-1]
     units = {"seconds": "s", "memory": "MB", "growth": "times"}
     units |= dict.fromkeys(("share", "crf_share", "train_share"), "%")
-    units |= dict.fromkeys(("predict_share", "later"), "%")
+    units |= dict.fromkeys(("predict_share", "later", "changes"), "%")
     units |= {"sentences": "sentences", "peak": "MB"}
     of_texts = "/train/" in name and ("/minilm/" in name or "/rnn/" in name)
     return units.get(end, "texts/s" if of_texts else "tokens/s")
