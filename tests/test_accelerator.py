@@ -31,9 +31,9 @@ from test_every_embedding import (
 
 import flairnb
 from flairnb.batches import Batch
-from flairnb.data.corpus import SentenceDataset
 from flairnb.data.labels import Dictionary
 from flairnb.data.sentence import Sentence
+from flairnb.data.tables import SentenceDataset
 from flairnb.models import Model, SequenceTagger
 from flairnb.trainers import ModelTrainer
 from flairnb.trainers.steps import gradients_that_fit, train_step
