@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ from .evaluation import Result
 from .foundation import atomic_write, logger, progress, set_seed, sha256_of
 from .models.model import MODEL_CLASSES, Head
 from .models.sequence_tagger import SequenceTagger
-from .options import BROKEN_PIPE, FAILED, INTERRUPTED, OK, parse
+from .options import BROKEN_PIPE, FAILED, INTERRUPTED, OK, flags_of, parse
 from .saving import find_model_file, read_model_file
 from flairnb.streams import (
     AT_ONCE,
@@ -77,7 +78,7 @@ __all__ = ['ONE_LAYER', 'HOLDS', 'RUNS', 'train_demo', 'run_demo', 'format_of', 
            'with_labels', 'run_init', 'put', 'embedding_table', 'config_from', 'run_train', 'report', 'run_evaluate',
            'stream_of', 'counted', 'run_predict', 'fasttext_line', 'layers_for', 'write_split', 'run_convert',
            'size_text', 'entry_card', 'run_datasets', 'vectors_of', 'model_facts', 'fact_text', 'run_info', 'run_serve',
-           'one_line', 'as_asked', 'carry_out', 'main']
+           'one_line', 'with_option', 'as_asked', 'carry_out', 'main']
 
 # %% ../nbs/48_cli.ipynb #train-demo
 def train_demo(
@@ -166,7 +167,7 @@ def corpus_table(
             raise ConfigError(f"{spec} is a folder: say --format {'|'.join(FORMATS)}")
         return {"format": form, "folder": spec, **extra}
     if form is None:
-        raise ConfigError(f"the name {spec} tells no format: say --format")
+        raise ConfigError(f"the name {spec} tells no format: say --format or --columns")
     alone = {f"{split}_file": path.name, "autofind_splits": False, "name": path.name}
     known = arguments_of(FORMATS[form])
     alone = {name: value for name, value in alone.items() if name in known}
@@ -296,10 +297,14 @@ def run_train(arguments: argparse.Namespace) -> int:
         print(f"{name} describes a run")
         return 0
     found = job.carry_out(arguments.resume)
+    where = Path(job.training.arguments["base_path"])
+    models = [where / name for name in ("best-model.pt", "final-model.pt")]
     if is_main():  # of several processes, one tells
         print(f"Score on test: {found['test_score']:.4f}")
-        print(f"Results: {Path(job.training.arguments['base_path'])}")
+        print(f"Results: {where}")
         print(f"End: {found['stop_reason']}")
+        for model in [path for path in models if path.is_file()][:1]:
+            print(f"Next: flairnb predict {model} FILE")
     return INTERRUPTED if "interrupted" in found["stop_reason"] else 0
 
 # %% ../nbs/48_cli.ipynb #report
@@ -347,7 +352,8 @@ def stream_of(
 ) -> Stream:  # How it is read and written
     "Settings for one file"
     read = arguments.read or format_of(name)
-    read = read if read in READERS else "text"
+    if read not in READERS:
+        read = "columns" if arguments.columns else "text"
     places = {what: n for n, what in (arguments.columns or {}).items()}
     return Stream(
         layer,
@@ -553,9 +559,12 @@ def fact_text(
 ) -> str:  # For people
     "A fact as text; the entries of a table stand on lines of their own"
     if isinstance(value, dict):
-        rows = [(name, fact_text(one, depth + 1)) for name, one in value.items()]
+        rows = [f"{name}: {fact_text(one, depth + 1)}" for name, one in value.items()]
         margin = "\n" + "  " * depth
-        return "".join(f"{margin}{n}: {x}" for n, x in rows) or "not recorded"
+        return (
+            "".join(margin + row.replace(": \n", ":\n", 1) for row in rows)
+            or "not recorded"
+        )
     if isinstance(value, list) and depth == 1:
         return f"{len(value)}: {', '.join(value)}"
     return str(value)
@@ -605,9 +614,23 @@ def one_line(
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     expected_kinds = (OSError, RuntimeError, ValueError, ImportError, TypeError)
-    if not text or not isinstance(error, expected_kinds):
+    if not text.strip() or not isinstance(error, expected_kinds):
         text = f"{type(error).__name__}: {text} (--debug shows where)"
-    return " ".join(text.split())
+    *first, last = [line.strip() for line in text.splitlines() if line.strip()]
+    first = [line if line[-1] in ".:;," else f"{line};" for line in first]
+    return " ".join(" ".join([*first, last]).split())
+
+
+def with_option(
+    text: str,  # What to tell
+    flags: Sequence[str],  # Options of the command
+) -> str:  # The same, with the option if there is one
+    "Name the option that gives a missing key"
+    found = re.search(r"(?:\[(\w+)\]+ )?(\w+) is missing", text)
+    section, key = found.groups() if found else ("", "")
+    name = section if key == "type" else key
+    flag = f"--{str(name).replace('_', '-')}"
+    return f"{text}: say {flag}" if flag in flags else text
 
 # %% ../nbs/48_cli.ipynb #as-asked
 @contextmanager
@@ -648,7 +671,8 @@ def carry_out(
     except Exception as error:
         if chosen.debug:
             traceback.print_exc()
-        print(f"flairnb: {one_line(error)}", file=sys.stderr)
+        told = with_option(one_line(error), flags_of(chosen.parser))
+        print(f"flairnb: {told}", file=sys.stderr)
         return FAILED
 
 # %% ../nbs/48_cli.ipynb #main

@@ -22,11 +22,11 @@ from flairnb.arguments import (
 
 # %% auto #0
 __all__ = ['CLASSES', 'Adds', 'COMMANDS', 'DEMO_TEXT', 'CORPUS_FORMATS', 'CONVERT_FORMATS', 'STREAM_FORMATS', 'OK', 'FAILED',
-           'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE', 'STATUSES', 'positive', 'columns_option', 'key_value',
-           'training_options', 'help_of', 'option_for', 'Command', 'command', 'add_demo', 'add_init',
+           'WRONG_USE', 'INTERRUPTED', 'BROKEN_PIPE', 'STATUSES', 'positive', 'port_number', 'columns_option',
+           'key_value', 'training_options', 'help_of', 'option_for', 'Command', 'command', 'add_demo', 'add_init',
            'add_reading_options', 'add_setting', 'add_run_options', 'add_train', 'add_corpus_options', 'add_evaluate',
            'add_batch_size', 'add_convert', 'add_predict', 'add_datasets', 'add_info', 'add_serve', 'shared_options',
-           'ending', 'completion', 'build_parser', 'parse']
+           'ending', 'completion', 'build_parser', 'flags_of', 'parse']
 
 # %% ../nbs/47_options.ipynb #positive
 def positive(
@@ -35,6 +35,15 @@ def positive(
     "Read a number; raises `ArgumentTypeError` unless it is a whole one above 0"
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+# %% ../nbs/47_options.ipynb #port-number
+def port_number(
+    text: str,  # An argument
+) -> int:  # Its value
+    "Read the number of a port; raises `ArgumentTypeError` if there is none such"
+    if not text.isascii() or not text.isdigit() or int(text) >= 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {2**16 - 1}")
     return int(text)
 
 # %% ../nbs/47_options.ipynb #columns-option
@@ -311,7 +320,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     "Arguments of `flairnb predict`"
     parser.add_argument("model", help="a model file or folder")
     about = "texts, also packed by gzip; standard input if none is given, or as -"
-    parser.add_argument("file", nargs="*", help=about)
+    parser.add_argument("file", nargs="*", default=[], help=about)
     given: dict[str, Any] = {"choices": STREAM_FORMATS}
     about = "format of what comes in, where the name of a file does not tell"
     parser.add_argument("--from", dest="read", **given, help=about)
@@ -365,7 +374,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a model file or folder")
     about = "where to listen; 0.0.0.0 is the whole network (127.0.0.1)"
     parser.add_argument("--host", default="127.0.0.1", help=about)
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one (8000)")
+    about = "0: any free one (8000)"
+    parser.add_argument("--port", type=port_number, default=8000, help=about)
     add_batch_size(parser)
     about = "of one text (20000)"
     parser.add_argument("--characters", type=positive, default=20_000, help=about)
@@ -482,6 +492,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/47_options.ipynb #parse
+def flags_of(
+    parser: argparse.ArgumentParser,  # Of a command
+) -> list[str]:  # Such as `--max-epochs`
+    "All options that a command knows"
+    return [flag for one in parser._actions for flag in one.option_strings]
+
+
 def parse(
     words: Sequence[str] | None = None,  # By default those of the shell
 ) -> argparse.Namespace:  # Command and arguments
@@ -490,8 +507,8 @@ def parse(
     if left:
         word = next((one for one in left if one.startswith("-")), left[0])
         word = word.partition("=")[0]
-        known = [flag for one in chosen.parser._actions for flag in one.option_strings]
-        near = difflib.get_close_matches(word, known, 1) if word[0] == "-" else []
+        known = flags_of(chosen.parser) if word[0] == "-" else []
+        near = difflib.get_close_matches(word, known, 1)
         hint = f", did you mean {near[0]}?" if near else ""
         chosen.parser.error(f"unrecognized argument {word}{hint}")
     return chosen

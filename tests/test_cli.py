@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import SHARED, real
@@ -241,6 +242,18 @@ def test_columns_keep_what_they_had(capsys, place):
         if line.count("\t") == 4
     ]
     assert len(scores) == 5 and all(0 < score <= 1 for score in scores)
+
+
+def test_columns_are_read_as_such_where_the_name_does_not_tell(
+    capsys, monkeypatch, place
+):
+    (place / "in.txt").write_text(NAMES)
+    expected = told(capsys, "predict", NAME_MODEL, "in.txt", "--from", "columns")
+    read = ["--columns", "text,ner"]
+    assert told(capsys, "predict", NAME_MODEL, "in.txt", *read) == expected
+    typed(monkeypatch, NAMES)
+    assert told(capsys, "predict", NAME_MODEL, *read) == expected
+    assert [x.split()[2:] for x in expected.splitlines()][:2] == [["B-PER"], ["I-PER"]]
 
 
 def test_predicted_columns_are_read_again(capsys, place):
@@ -526,6 +539,22 @@ def test_what_a_format_cannot_hold_is_refused(capsys, place):
     assert "conllu" in refused(capsys, "predict", WORD_MODEL, "a.txt", "--to", "conllu")
 
 
+def test_only_what_is_needed_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict"])
+    assert "arguments are required: model (see" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", " \n ", "a\n\n  b.\nc"])
+def test_any_error_is_a_line(capsys, monkeypatch, text):
+    def fail(arguments):
+        raise ValueError(text)
+
+    monkeypatch.setitem(RUNS, "info", fail)
+    expected = "a; b. c" if text.strip() else "ValueError: "
+    assert refused(capsys, "info", "m").startswith(f"flairnb: {expected}")
+
+
 def test_debug_shows_where(capsys):
     assert main(["info", "no.pt", "--debug"]) == 1
     err = capsys.readouterr().err
@@ -559,6 +588,7 @@ def test_an_interrupt_gives_status_130(monkeypatch, capsys):
         (["train", "--max-grad-norm", "yes"], "a number or 'none' is expected"),
         (["train", "--set", "x"], "KEY=VALUE"),
         (["train", "--seed", "x"], "invalid int"),
+        (["serve", "m", "--port", "99999"], "no port: 0 to 65535"),
         (["convert", "a"], "target"),
     ],
 )
@@ -707,7 +737,9 @@ def test_a_run_may_be_all_options(capsys, place):
         f"--label-type upos --set model.hidden_size=8 --base-path again {common}"
     )
     out = told(capsys, *words.split())
-    assert out.splitlines()[0].startswith("Score on test: ") and "again" in out
+    score, *_, following = out.splitlines()
+    assert score.startswith("Score on test: ")
+    assert following == f"Next: flairnb predict {Path('again/best-model.pt')} FILE"
     first, second = (
         read_model_file(f"{x}/final-model.pt") for x in ("again", "words-model")
     )
@@ -760,6 +792,15 @@ def test_a_check_trains_nothing(capsys, place):
         ("train words.toml --set seed.x=3", "no such table"),
         ("train words.toml --corpus UD_ENGLICH", "'UD_ENGLISH'?"),
         ("train words.toml --corpus words", "--format columns|"),
+        (
+            "train --corpus words/test.txt --format columns",
+            "counted from 0): say --columns",
+        ),
+        ("train --corpus words --columns text,upos", "TextRegressor: say --model"),
+        (
+            "train --corpus SAMPLE_ENGLISH --model SequenceTagger",
+            "predict): say --label-type",
+        ),
         ("train words.toml --corpus words --format columns", "columns is missing"),
         ("train words.toml --embeddings Glov:x", "'Glov'"),
         ("train words.toml --optimizer Adm", "[training] optimizer"),
