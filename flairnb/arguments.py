@@ -204,10 +204,10 @@ def list_value(
         raise Misfit
     inner = get_args(kind) or (Any,)
     wanted = tuple if get_origin(kind) is tuple else list
-    if wanted is tuple and inner[-1] is not Ellipsis and len(inner) != len(value):
+    fixed = wanted is tuple and inner[-1] is not Ellipsis
+    if fixed and len(inner) != len(value):
         raise Misfit
-    inner = inner if len(inner) == len(value) else inner[:1] * len(value)
-    pairs = zip(value, inner, strict=True)
+    pairs = zip(value, inner if fixed else inner[:1] * len(value), strict=True)
     return wanted(fitted(one, hint, where) for one, hint in pairs)
 
 # %% ../nbs/37_arguments.ipynb #table-value

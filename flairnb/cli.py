@@ -23,6 +23,7 @@ from .arguments import ConfigError, Given, own_arguments
 from .calls import arguments_of, public_classes
 from flairnb.config import (
     FORMATS,
+    SECTIONS,
     CorpusPart,
     CorpusPlan,
     Job,
@@ -236,6 +237,8 @@ def put(
 ) -> None:
     "Set a key in the depth; raises `ConfigError` where there is no table"
     *parents, last = key.split(".")
+    if not parents and last not in SECTIONS:
+        raise ConfigError(f"--set {key}: say the section, such as training.{key}")
     here: Any = config
     for name in parents:
         if isinstance(here, list) and name.isdecimal() and int(name) < len(here):
@@ -294,7 +297,7 @@ def run_train(arguments: argparse.Namespace) -> int:
         raise ConfigError("nothing to train: give a file (flairnb init writes one)")
     job = Job.of(config_from(arguments), name)
     if arguments.check:
-        print(f"{name} describes a run")
+        print(f"{arguments.config or 'what is given'} describes a run")
         return 0
     found = job.carry_out(arguments.resume)
     where = Path(job.training.arguments["base_path"])

@@ -790,6 +790,16 @@ def test_a_check_trains_nothing(capsys, place):
         ),
         ("train words.toml --set modl.x=3", "'model'?"),
         ("train words.toml --set seed.x=3", "no such table"),
+        ("train words.toml --set patience=3", "such as training.patience"),
+        (
+            "train words.toml --set training.patience=-3",
+            "words.toml: [training] patience",
+        ),
+        (
+            "train words.toml --learning-rate -1",
+            "words.toml: [training] learning_rate is",
+        ),
+        ("train words.toml --set model.dropout=2", "words.toml: [model] dropout"),
         ("train words.toml --corpus UD_ENGLICH", "'UD_ENGLISH'?"),
         ("train words.toml --corpus words", "--format columns|"),
         (

@@ -505,6 +505,7 @@ VALUES = [
     ([1, 2], "Sequence[int]", [1, 2]),
     (["a", "b"], "tuple[str, str] | str", ("a", "b")),
     ([0.5], "tuple[float, ...]", (0.5,)),
+    ([0.5, 1], "tuple[float, ...]", (0.5, 1.0)),
     ({"1": "x"}, "dict[int, str]", {1: "x"}),
     (["x", "y"], "dict[int, str] | None", {0: "x", 1: "y"}),
     ({"a": 1}, "Mapping[str, float]", {"a": 1.0}),
