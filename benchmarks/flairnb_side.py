@@ -235,12 +235,14 @@ def shell_role(given: dict[str, Any]) -> dict[str, Any]:
         tagger.save(folder / "model.pt")
         (folder / "text").write_text("".join(f"{line}\n" for line in lines), "utf-8")
         files = [folder / "model.pt", folder / "text", "--output", folder / "tagged"]
-        command = [sys.executable, "-m", "flairnb", "predict", *files]
+        command = [sys.executable, "-m", "flairnb"]
         own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         run: Any = partial(subprocess.run, check=True, env=own)
-        run([*command, "--help"], stdout=subprocess.DEVNULL)  # leaves byte code behind
+        run(
+            [*command, "datasets"], stdout=subprocess.DEVNULL
+        )  # leaves byte code behind
         start = time.perf_counter()
-        run([*command, "--no-tokenizer", "--quiet"])
+        run([*command, "predict", *files, "--no-tokenizer", "--quiet"])
         shell = time.perf_counter() - start
     tagger.predict(build([line.split(" ") for line in lines[:64]]))
     start = time.perf_counter()
