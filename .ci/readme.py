@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "nbs" / "index.ipynb"
 NOTE = "<!-- Generated from nbs/index.ipynb by .ci/readme.py ({}). -->\n\n"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
-REPOSITORY = "https://github.com/flairnb/flairnb/blob/main/"
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
+
+
+def repository() -> str:
+    "Where the files of the project are shown"
+    parser = ConfigParser(delimiters=["="])
+    parser.read(ROOT / "settings.ini", encoding="utf-8")
+    return "{git_url}/blob/{branch}/".format(**parser["DEFAULT"])
 
 
 def from_root(target: str) -> str:
@@ -37,7 +44,7 @@ def from_root(target: str) -> str:
 
 def relink(text: str) -> str:
     "Links of a page in nbs/, as links of a page at the root; code stays as it is"
-    text = text.replace(f"]({REPOSITORY}", "](../")  # what is no page of the site
+    text = text.replace(f"]({repository()}", "](../")  # what is no page of the site
     parts = CODE.split(text)  # code stands at the odd places
     for place in range(0, len(parts), 2):
         parts[place] = LINK.sub(lambda found: from_root(found[1]), parts[place])

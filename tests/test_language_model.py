@@ -774,6 +774,17 @@ def test_writing_ends_at_a_suffix(forward):
     assert (written[-1] if forward else written[0]) == "e" and written.count("e") == 1
 
 
+def test_what_is_not_known_counts_as_one_character():
+    "`<unk>` has five letters and stands for one"
+    model = small()
+    with torch.no_grad():
+        model.decoder.weight.zero_()
+        model.decoder.bias.fill_(-50.0)
+        model.decoder.bias[0] = 50.0
+    assert model.dictionary.get_item_for_index(0) == "<unk>"
+    assert model.generate_text("ab", 7)[0] == "ab" + 7 * "<unk>"
+
+
 def test_writing_starts_at_a_line_without_prefix():
     set_seed(1)
     assert small().generate_text("", 5)[0].startswith("\n")

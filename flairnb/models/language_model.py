@@ -115,7 +115,9 @@ def write_on(
         character_numbers(prefix, code_table(model.dictionary)).astype(np.int64)
     )
     state, written, likely = None, "", 0.0
-    while len(written) < length and not (stop and written.endswith(stop)):
+    for _ in range(length):
+        if stop and written.endswith(stop):
+            break
         scores, state = model(row[None].to(model.device), state)
         chances = (scores[0, -1].float() / temperature).log_softmax(-1)
         row = torch.multinomial(chances.exp(), 1)

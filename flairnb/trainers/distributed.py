@@ -26,8 +26,8 @@ from .history import Listeners, Moment, Plugin, TrainingInterrupt
 # %% auto #0
 __all__ = ['TORCHRUN', 'PATIENCE', 'BUCKET', 'Item', 'place', 'processes', 'is_main', 'backend_for', 'leave', 'join', 'joined',
            'gathered', 'told_by_all', 'wait', 'buckets', 'add_up', 'same_weights', 'share_of', 'draw_apart',
-           'gradients_of_all', 'shared_map', 'measured_together', 'check_alike', 'check_share', 'SharedListeners',
-           'Requests', 'agree']
+           'gradients_of_all', 'shared_map', 'measured_together', 'check_alike', 'check_share', 'check_forgets',
+           'SharedListeners', 'Requests', 'agree']
 
 # %% ../../nbs/28_distributed.ipynb #place
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -280,19 +280,23 @@ def check_alike(
 
 def check_share(
     batch_size: int,  # Sentences of a step
-    model: nn.Module | None = None,  # What reads them
 ) -> None:
-    "Raise `ValueError` if a batch, or what a model needs of it, cannot be shared"
-    parts = model.modules() if model is not None and processes() > 1 else ()
-    for part in parts:
-        if getattr(part, "remembers", False):
-            message = f"{type(part).__name__} remembers what it reads, and each of"
-            message = f"{message} {processes()} processes reads a part only"
-            raise ValueError(f"{message}: train in one process")
+    "Raise `ValueError` if a batch has less than a sentence for each process"
     if batch_size < processes():
         message = f"a batch of {batch_size} cannot be shared by {processes()} processes"
         hint = f"mini_batch_size is at least {processes()} there"
         raise ValueError(f"{message}: {hint}, or start fewer")
+
+
+def check_forgets(
+    model: nn.Module,  # What reads the batches
+) -> None:
+    "Raise `ValueError` if several processes train what remembers all that it reads"
+    for part in model.modules() if processes() > 1 else ():
+        if getattr(part, "remembers", False):
+            message = f"{type(part).__name__} remembers what it reads, and each of"
+            message = f"{message} {processes()} processes reads a part only"
+            raise ValueError(f"{message}: train in one process")
 
 # %% ../../nbs/28_distributed.ipynb #shared-listeners
 class SharedListeners(Listeners):

@@ -57,6 +57,7 @@ from flairnb.trainers.distributed import (
     SharedListeners,
     agree,
     check_alike,
+    check_forgets,
     check_share,
     draw_apart,
     gradients_of_all,
@@ -1239,7 +1240,8 @@ def carry_out(
     override: Collection[str] = (),  # What stays as it is in the run
 ) -> TrainingResult:  # What `train` returns
     "Train, save the last model, and tell the scores; after `SIGTERM`, exit with 143"
-    check_share(run.settings.mini_batch_size, run.model)
+    check_share(run.settings.mini_batch_size)
+    check_forgets(run.model)
     run.folder.mkdir(parents=True, exist_ok=True)
     with joined(run.model.device), locked(run.folder) if is_main() else nullcontext():
         try:

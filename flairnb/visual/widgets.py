@@ -33,7 +33,8 @@ def round_marks(
 ) -> list[float]:  # Rising, from a number at or below the least to one at or above
     "Round numbers for an axis"
     size = max(abs(low), abs(high))
-    span = max(high - low, 1e-6 * size) or 1.0  # values that are nearly the same
+    span = max(high - low, 1e-6 * size)  # values that are nearly the same
+    span = span if span > 1e-300 else 1.0  # below, a step has no digits
     power = 10.0 ** (len(f"{int(span)}") - 1)
     while power > span / 2:
         power /= 10
