@@ -304,7 +304,7 @@ def check_metric(
     )
 
 # %% ../nbs/20_evaluation.ipynb #result
-@dataclass
+@dataclass(repr=False)
 class Result(Pictured):
     "Outcome of an evaluation"
 
@@ -312,8 +312,8 @@ class Result(Pictured):
     detailed_results: str  # The report as text
     classification_report: dict[str, Any] = field(default_factory=dict)  # ... as a dict
     scores: dict[Any, float] = field(default_factory=dict)  # By (row, column) or name
-    confusion: Any = field(default=None, repr=False, compare=False)  # See `Confusion`
-    calibration: Any = field(default=None, repr=False, compare=False)  # `Calibration`
+    confusion: Any = field(default=None, compare=False)  # See `Confusion`
+    calibration: Any = field(default=None, compare=False)  # `Calibration`
 
     @property
     def loss(self) -> float:
@@ -340,6 +340,11 @@ class Result(Pictured):
 
     def __str__(self) -> str:
         return self.detailed_results
+
+    def __repr__(self) -> str:
+        named = {name: x for name, x in self.scores.items() if isinstance(name, str)}
+        told = {"main score": self.main_score} | named
+        return f"Result: {', '.join(f'{name} {x:.4f}' for name, x in told.items())}"
 
 # %% ../nbs/20_evaluation.ipynb #summarize
 def summarize(
