@@ -374,3 +374,16 @@ def test_threads_share_packed_weights():
         found = list(pool.map(read, range(40)))
     assert all(torch.equal(one, found[0]) for one in found)
     torch.testing.assert_close(found[0], plain(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_torch_that_cannot_pack_has_plain_maps(monkeypatch):
+    def refuse(*given):
+        raise NotImplementedError("no kernel")
+
+    layers.packs.cache_clear()
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refuse, False)
+    try:
+        assert not layers.packs()
+        assert type(layers.pack_linears(nn.Linear(2, 2))) is nn.Linear
+    finally:
+        layers.packs.cache_clear()

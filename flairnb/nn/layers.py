@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -313,11 +314,17 @@ class WordDropout(nn.Module):
         return f"p={self.p}"
 
 # %% ../../nbs/11_layers.ipynb #packed-linear
+@cache
 def packs() -> bool:
-    "Whether this torch can keep weights in oneDNN's order"
-    ops = torch.ops.mkldnn
-    names = ("_linear_pointwise", "_reorder_linear_weight")
-    return torch.backends.mkldnn.is_available() and all(hasattr(ops, n) for n in names)
+    "Whether this torch can keep weights in oneDNN's order; found by trying, once"
+    ops, ones = torch.ops.mkldnn, torch.ones(2, 2)
+    try:
+        with torch.no_grad():
+            kept = ops._reorder_linear_weight(ones, None)
+            made = ops._linear_pointwise(ones, kept, None, "none", [], "")
+    except (AttributeError, NotImplementedError, RuntimeError):  # another build
+        return False
+    return bool(torch.equal(made, ones * 2))
 
 
 class PackedLinear(nn.Linear):
