@@ -806,7 +806,7 @@ def test_a_check_trains_nothing(capsys, place):
             "train --corpus words/test.txt --format columns",
             "counted from 0): say --columns",
         ),
-        ("train --corpus words --columns text,upos", "TextRegressor: say --model"),
+        ("train --corpus words --columns text,upos", ": say --model"),
         (
             "train --corpus SAMPLE_ENGLISH --model SequenceTagger",
             "predict): say --label-type",
