@@ -174,39 +174,38 @@ def characters_role(given: dict[str, Any]) -> dict[str, Any]:
     return found | {"share": character_share(tagger, characters, corpus.train)}
 
 
-def read_questions(given: dict[str, Any]) -> tuple[Corpus, list[list[str]]]:
-    "TREC-6 without dev, and the words of its test questions"
+def read_questions(given: dict[str, Any]) -> tuple[Corpus, Corpus, list[list[str]]]:
+    "TREC-6, what is trained on, and the words of its test questions"
     import torch
 
     torch.set_num_threads(given["threads"])
     how = {"label_type": QUESTIONS, "tokenizer": False}
     whole = ClassificationCorpus(given["questions"], **how, **UNDRAWN)
     words = [[token.text for token in s] for s in whole.test]
-    return Corpus(whole.train, whole.train[:1], **UNDRAWN), words
+    return whole, Corpus(whole.train, whole.train[:1], **UNDRAWN), words
 
 
 def questions_role(given: dict[str, Any]) -> dict[str, Any]:
     "Fine-tune a transformer on classes of questions, and predict"
     import torch
 
-    corpus, words = read_questions(given)
+    whole, corpus, words = read_questions(given)
     labels = corpus.make_label_dictionary(QUESTIONS)
     flairnb.set_seed(1)
     embeddings = TransformerDocumentEmbeddings(given["minilm"], cls_pooling="mean")
     model = TimedClassifier(embeddings, label_type=QUESTIONS, label_dictionary=labels)
     trainer = ModelTrainer(model, corpus)
     found = fine_tune_report(trainer, model, build, corpus.train.lengths, words)
-    test = ClassificationCorpus(given["questions"], QUESTIONS, tokenizer=False).test
     with torch.autocast(model.device.type, torch.bfloat16):
         speed = predict_speeds(model.predict, build, words)["predict_32"]
-        shortened = model.evaluate(test, QUESTIONS).main_score
-    changes = abs(shortened - model.evaluate(test, QUESTIONS).main_score)
+        shortened = model.evaluate(whole.test, QUESTIONS).main_score
+    changes = abs(shortened - model.evaluate(whole.test, QUESTIONS).main_score)
     return found | {"bfloat16": {"predict_32": speed, "changes": changes}}
 
 
 def document_rnn_role(given: dict[str, Any]) -> dict[str, Any]:
     "Train a network over word vectors on classes of questions"
-    corpus, words = read_questions(given)
+    _, corpus, words = read_questions(given)
     labels = corpus.make_label_dictionary(QUESTIONS)
     flairnb.set_seed(1)
     embeddings = DocumentRNNEmbeddings([WordEmbeddings(given["glove"])], 256)

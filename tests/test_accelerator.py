@@ -21,6 +21,7 @@ import test_text_classifier as classes
 import test_text_pairs as pairs
 import test_text_regressor as regress
 import torch
+from test_distributed import train_by_torchrun
 from test_every_embedding import (
     DOCUMENT_KINDS,
     MISSING,
@@ -270,14 +271,13 @@ def test_chunks_give_the_step_of_the_batch(default):
         close(ours, theirs)
 
 
-GOING_ON = """
+RUNNING = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.use_deterministic_algorithms(True)
-from test_resume import resume_all
-for case in sys.argv[3:]:
-    resume_all(f"{sys.argv[2]}/{case}", case)
+from test_resume import resume_all, run_whole
+folder, case = f"{sys.argv[2]}/{sys.argv[3]}", sys.argv[3]
 """
 
 
@@ -285,39 +285,13 @@ for case in sys.argv[3:]:
 def test_a_run_goes_on_to_the_bit(case, tmp_path, default, monkeypatch):
     "With torch's deterministic algorithms, from each step, in a new process"
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    folder = tmp_path / case
-    script = GOING_ON.replace("resume_all", "whole_run")
-    script = script.replace("from test_resume", "from test_accelerator")
-    for code in (script, GOING_ON):
+    for work in ("run_whole(folder, case)", "resume_all(folder, case)"):
         here = str(Path(__file__).parent)
-        command = [sys.executable, "-c", code, here, str(tmp_path), case]
+        command = [sys.executable, "-c", RUNNING + work, here, str(tmp_path), case]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    places = sorted((folder / "stopped").iterdir())
-    assert len(places) == 1 + resume.EPOCHS * -(-resume.TIMES * len(resume.TEXTS) // 8)
-    state = resume.plain_state(folder / "run")
-    files = resume.plain_files(folder / "run")
-    for place in places:
-        found = resume.plain_state(place / "run")
-        for part in state:
-            if part != "random" or CUDA:
-                assert letters.same(found[part], state[part]), f"{part}, {place.name}"
-        again = resume.plain_files(place / "run")
-        assert again.keys() == files.keys()
-        for name in files:
-            assert letters.same(again[name], files[name]), f"{name}, {place.name}"
-
-
-def whole_run(folder, case):
-    "A run that is not stopped, with a copy of its folder after each step"
-    folder = Path(folder)
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        resume.note_stops(folder, patch)
-        patch.setattr(resume.checkpoints, "BESIDE", 1)
-        model, corpus, chosen = resume.CASES[case](folder)
-        assert model.device.type == HERE.type
-        ModelTrainer(model, corpus).train(folder / "run", **(resume.ALL | chosen))
+    apart = () if CUDA else ("random",)
+    resume.check_all_went_on(tmp_path / case, apart)
 
 
 def test_a_run_of_the_cpu_goes_on_here(tmp_path, monkeypatch):
@@ -458,19 +432,6 @@ def test_the_device_of_new_models_can_be_set(monkeypatch):
 
 def test_torchrun_trains_here(tmp_path, monkeypatch):
     "One process on one device, with NCCL where it is CUDA"
-    from test_distributed import CONFIG
-    from test_distributed import TEXTS as LINES
-
-    (tmp_path / "words").mkdir()
-    for split in ("train", "dev", "test"):
-        lines = [text.replace(" ", "\tWORD\n") + "\tWORD\n\n" for text in LINES]
-        (tmp_path / "words" / f"{split}.txt").write_text("".join(lines))
-    (tmp_path / "run.toml").write_text(CONFIG)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, "--nproc-per-node", "1", "-m", "flairnb", "train", "run.toml"]
     monkeypatch.setenv("FLAIRNB_DEVICE", str(HERE))
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    train_by_torchrun(tmp_path, processes=1)
     assert (tmp_path / "out" / "final-model.pt").is_file()

@@ -400,17 +400,24 @@ CONFIG = (
 )
 
 
-def test_torchrun_starts_the_command(tmp_path):
-    (tmp_path / "words").mkdir()
+def train_by_torchrun(folder, processes):
+    "What the command says that trains in so many processes"
+    (folder / "words").mkdir()
     for split in ("train", "dev", "test"):
         lines = [text.replace(" ", "\tWORD\n") + "\tWORD\n\n" for text in TEXTS]
-        (tmp_path / "words" / f"{split}.txt").write_text("".join(lines))
-    (tmp_path / "run.toml").write_text(CONFIG)
+        (folder / "words" / f"{split}.txt").write_text("".join(lines))
+    (folder / "run.toml").write_text(CONFIG)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, "--nproc-per-node", "2", "-m", "flairnb", "train", "run.toml"]
+    torchrun += ["--nproc-per-node", str(processes)]
+    command = [*torchrun, "-m", "flairnb", "train", "run.toml"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=tmp_path
+        command, capture_output=True, text=True, timeout=300, cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Score on test") == 1
+    return done.stdout
+
+
+def test_torchrun_starts_the_command(tmp_path):
+    said = train_by_torchrun(tmp_path, processes=2)
+    assert said.count("Score on test") == 1
     assert (tmp_path / "out" / "final-model.pt").is_file()

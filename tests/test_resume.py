@@ -29,6 +29,7 @@ from flairnb.embeddings import (
     TransformerWordEmbeddings,
     WordEmbeddings,
 )
+from flairnb.foundation import default_device
 from flairnb.models import SequenceTagger, TextClassifier
 from flairnb.saving import ModelFileError, read_model_file
 from flairnb.trainers import ModelTrainer, checkpoints
@@ -178,19 +179,43 @@ def note_stops(folder, patch):
     patch.setattr(page, "write_run", copied)
 
 
+def run_whole(folder, case):
+    "A run that is not stopped, with a copy of its folder after each step"
+    folder = Path(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        note_stops(folder, patch)
+        patch.setattr(checkpoints, "BESIDE", 1)  # so that small parts count
+        model, corpus, chosen = CASES[case](folder)
+        assert model.device.type == default_device().type
+        ModelTrainer(model, corpus).train(folder / "run", **(ALL | chosen))
+
+
+def check_all_went_on(folder, apart=()):
+    "From each step to the same state, files and log; some parts of the state may differ"
+    whole, places = folder / "run", sorted((folder / "stopped").iterdir())
+    count = TIMES * len(TEXTS)
+    assert len(places) == 1 + EPOCHS * -(-count // 8)  # the start, and each step
+    state, files = plain_state(whole), plain_files(whole)
+    for place in places:
+        found = plain_state(place / "run")
+        for part in state:
+            if part not in apart:
+                assert same(found[part], state[part]), f"{part} after step {place.name}"
+        again = plain_files(place / "run")
+        assert again.keys() == files.keys()
+        for name in files:
+            assert same(again[name], files[name]), f"{name} after step {place.name}"
+        assert plain_log(place / "run") == plain_log(whole)
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     "A whole run of each case, and runs that a new process took up from each of its steps"
     top = tmp_path_factory.mktemp("cases")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLAIRNB_CACHE_ROOT", str(top / "cache"))
-        for case, make in CASES.items():
-            folder = top / case
-            with pytest.MonkeyPatch.context() as inner:
-                note_stops(folder, inner)
-                inner.setattr(checkpoints, "BESIDE", 1)  # so that small parts count
-                model, corpus, chosen = make(folder)
-                ModelTrainer(model, corpus).train(folder / "run", **(ALL | chosen))
+        for case in CASES:
+            run_whole(top / case, case)
         here = str(Path(__file__).parent)
         command = [sys.executable, "-c", PROCESS, here, str(top), *CASES]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -200,22 +225,7 @@ def stopped(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_goes_on_to_the_bit_from_any_step(case, stopped):
-    whole, places = (
-        stopped / case / "run",
-        sorted((stopped / case / "stopped").iterdir()),
-    )
-    count = TIMES * len(TEXTS)
-    assert len(places) == 1 + EPOCHS * -(-count // 8)  # the start, and each step
-    state, files = plain_state(whole), plain_files(whole)
-    for place in places:
-        found = plain_state(place / "run")
-        for part in state:
-            assert same(found[part], state[part]), f"{part} after step {place.name}"
-        again = plain_files(place / "run")
-        assert again.keys() == files.keys()
-        for name in files:
-            assert same(again[name], files[name]), f"{name} after step {place.name}"
-        assert plain_log(place / "run") == plain_log(whole)
+    check_all_went_on(stopped / case)
 
 
 FIXED = {"characters in memory", "characters on disk", "classifier"}
