@@ -776,6 +776,8 @@ def tag_evaluation(
 class SequenceTagger(Head):
     "Tags the words of a sentence, or finds spans in it"
 
+    _weights: Tensor | None  # Of the tags in the loss, (k,)
+
     def __init__(
         self,
         embeddings: TokenEmbeddings,  # Vectors for the words
@@ -825,7 +827,8 @@ class SequenceTagger(Head):
         formats = (settings.tag_format, settings.allow_unk_predictions)
         self.tagset = TagSet.of(self.label_dictionary, *formats)
         self.tag_dictionary = Dictionary.of(self.tagset.tags)
-        self._weights = tag_weights(weights, self.tagset) if weights else None
+        found = tag_weights(weights, self.tagset) if weights else None
+        self.register_buffer("_weights", found, persistent=False)
         tags = len(self.tagset.tags)
         self.layers = settings.layers(embeddings.embedding_length, tags)
         self.crf = CRF(tags) if settings.use_crf else None
@@ -852,10 +855,8 @@ class SequenceTagger(Head):
         return self.layers(self.embeddings.vectors_of(batch), batch.counts_at_hand)
 
     def _loss(self, emissions: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
-        gold, weights = self._gold.of(batch, layer), self._weights
-        if weights is not None:
-            weights = on_device(weights, emissions.device)
-        loss = tag_loss(emissions, gold, batch.counts_at_hand, self.crf, weights)
+        gold = self._gold.of(batch, layer)
+        loss = tag_loss(emissions, gold, batch.counts_at_hand, self.crf, self._weights)
         return loss, int(batch.lengths.sum())
 
     # --- what the user asks ---

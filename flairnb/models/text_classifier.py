@@ -361,6 +361,8 @@ class ClassifierSettings:
 class ClassHead(Head):
     "Classes for whole texts, whatever the vectors of the texts are made of"
 
+    _weights: Tensor | None  # Of the classes in the loss, (k,)
+
     @abstractmethod
     def __init__(self) -> None:
         super().__init__()
@@ -386,7 +388,8 @@ class ClassHead(Head):
         self.multi_label_threshold = threshold
         weights, labels = settings.loss_weights, self.classes.labels
         by_name = by_class(weights, labels, 1.0, "loss_weights") if weights else None
-        self._weights = None if by_name is None else torch.tensor(by_name)
+        found = None if by_name is None else torch.tensor(by_name)
+        self.register_buffer("_weights", found, persistent=False)
         self.layers = settings.layers(size, len(labels))
         self._gold = GoldMemory(self.classes.encode)
         self.to(default_device())
@@ -438,11 +441,9 @@ class ClassHead(Head):
     def _loss(self, scores: Tensor, batch: Batch, layer: str) -> tuple[Tensor, int]:
         gold = self._gold.column(batch.table, layer)[batch.rows]
         size = len(gold) if self.multi_label else int((gold != NO_CLASS).sum())
-        told, weights = on_device(gold, scores.device), self._weights
-        if weights is not None:
-            weights = on_device(weights, scores.device)
+        told = on_device(gold, scores.device)
         smoothing = self.settings.label_smoothing if self.training else 0.0
-        return class_loss(scores, told, weights, smoothing), size
+        return class_loss(scores, told, self._weights, smoothing), size
 
     # --- what the user asks ---
 
